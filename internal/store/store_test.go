@@ -1,0 +1,207 @@
+package store_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/store"
+)
+
+var key = bytes.Repeat([]byte{7}, store.KeySize)
+
+func open(t *testing.T) (*store.Store, string) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "a name with % and ?.db")
+	s, err := store.Open(t.Context(), path, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s, path
+}
+
+func update(t *testing.T, s *store.Store, fn func(*store.Tx) error) {
+	t.Helper()
+	if err := s.Update(t.Context(), fn); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func shop(tx *store.Tx) error {
+	err := tx.InsertProject(store.Project{Project: holdfast.Project{ID: "p1", Name: "shop", Major: 16, CreatedAt: time.Unix(1, 0)}, State: store.Ready})
+	if err != nil {
+		return err
+	}
+	return tx.InsertBranch(store.Branch{State: store.Ready, Branch: holdfast.Branch{ID: "b1", ProjectID: "p1", Name: "production",
+		Environment: holdfast.Production, Major: 16, Settings: holdfast.DefaultSettings(), CreatedAt: time.Unix(1, 0)}})
+}
+
+func TestAProjectAndItsBranchesAreFoundByName(t *testing.T) {
+	s, _ := open(t)
+	update(t, s, shop)
+	err := s.View(t.Context(), func(tx *store.Tx) error {
+		b, err := tx.BranchByRef(holdfast.BranchRef{Project: "shop", Branch: "production"})
+		if err != nil {
+			return err
+		}
+		if b.Project != "shop" || b.Settings.IdleTimeout != holdfast.DefaultIdleTimeout {
+			t.Errorf("got %+v", b)
+		}
+		_, err = tx.BranchByRef(holdfast.BranchRef{Project: "shop", Branch: "other"})
+		if holdfast.KindOf(err) != holdfast.NotFound {
+			t.Errorf("an unknown branch gave %v", err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestANameIsFreeAgainOnceItsBearerIsDeleted(t *testing.T) {
+	s, _ := open(t)
+	update(t, s, shop)
+	again := func(tx *store.Tx) error {
+		return tx.InsertProject(store.Project{Project: holdfast.Project{ID: "p2", Name: "shop", Major: 16}, State: store.Ready})
+	}
+	if err := s.Update(t.Context(), again); holdfast.KindOf(err) != holdfast.Conflict {
+		t.Errorf("a second shop gave %v, want a conflict", err)
+	}
+	update(t, s, func(tx *store.Tx) error { return tx.SetProjectDeleted("p1", time.Unix(2, 0)) })
+	update(t, s, again)
+}
+
+func TestAFailedUpdateChangesNothing(t *testing.T) {
+	s, _ := open(t)
+	boom := errors.New("boom")
+	err := s.Update(t.Context(), func(tx *store.Tx) error {
+		if err := shop(tx); err != nil {
+			return err
+		}
+		return boom
+	})
+	if !errors.Is(err, boom) {
+		t.Fatalf("got %v", err)
+	}
+	_ = s.View(t.Context(), func(tx *store.Tx) error {
+		if projects, err := tx.Projects(); err != nil || len(projects) != 0 {
+			t.Errorf("left behind: %v %v", projects, err)
+		}
+		return nil
+	})
+}
+
+func TestSecretsAreSealedOnDisk(t *testing.T) {
+	s, path := open(t)
+	update(t, s, shop)
+	update(t, s, func(tx *store.Tx) error {
+		return tx.SetPassword("b1", "shop_owner", "correct horse battery", time.Unix(3, 0))
+	})
+	update(t, s, func(tx *store.Tx) error {
+		return tx.InsertJob(store.Job{Job: holdfast.Job{ID: "j1", Kind: "x", State: holdfast.JobQueued}, Input: []byte("another staple secret")})
+	})
+	_ = s.View(t.Context(), func(tx *store.Tx) error {
+		if p, err := tx.Password("b1", "shop_owner"); err != nil || p != "correct horse battery" {
+			t.Errorf("got %q, %v", p, err)
+		}
+		if jobs, err := tx.UnfinishedJobs(); err != nil || len(jobs) != 1 || string(jobs[0].Input) != "another staple secret" {
+			t.Errorf("got %+v, %v", jobs, err)
+		}
+		return nil
+	})
+	s.Close()
+	for _, suffix := range []string{"", "-wal"} {
+		b, err := os.ReadFile(path + suffix)
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		if bytes.Contains(b, []byte("battery")) || bytes.Contains(b, []byte("staple")) {
+			t.Errorf("a secret stands in clear in %s", path+suffix)
+		}
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, %v", info.Mode(), err)
+	}
+}
+
+func TestAnotherKeyIsRefused(t *testing.T) {
+	s, path := open(t)
+	s.Close()
+	_, err := store.Open(t.Context(), path, bytes.Repeat([]byte{8}, store.KeySize))
+	if holdfast.KindOf(err) != holdfast.Precondition || !strings.Contains(err.Error(), "key file") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestVerifiersOfAnyRoleNameComeBack(t *testing.T) {
+	s, _ := open(t)
+	update(t, s, shop)
+	want := store.RoleVerifier{Role: "a \"b\" \xff'c", ValidUntil: time.Unix(9, 0).UTC(), Verifier: holdfast.Verifier{Iterations: 4096, Salt: []byte("salt")}}
+	update(t, s, func(tx *store.Tx) error { return tx.SetVerifiers("b1", []store.RoleVerifier{want}) })
+	_ = s.View(t.Context(), func(tx *store.Tx) error {
+		got, err := tx.Verifiers("b1")
+		if err != nil || len(got) != 1 || got[0].Role != want.Role || got[0].Verifier.String() != want.Verifier.String() || !got[0].ValidUntil.Equal(want.ValidUntil) {
+			t.Errorf("got %+v, %v", got, err)
+		}
+		return nil
+	})
+}
+
+func TestWritersWaitForEachOther(t *testing.T) {
+	s, _ := open(t)
+	update(t, s, func(tx *store.Tx) error {
+		return tx.InsertJob(store.Job{Job: holdfast.Job{ID: "j1", Kind: "x", State: holdfast.JobRunning}})
+	})
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			if err := s.Update(t.Context(), func(tx *store.Tx) error {
+				_, err := tx.AddJobLine("j1", time.Unix(1, 0), "line")
+				return err
+			}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	_ = s.View(t.Context(), func(tx *store.Tx) error {
+		lines, err := tx.JobLines("j1", 5, 100)
+		if err != nil || len(lines) != 15 || lines[0].Seq != 6 {
+			t.Errorf("got %d lines, %v", len(lines), err)
+		}
+		return nil
+	})
+}
+
+func TestATamperedAuditTrailIsNoticed(t *testing.T) {
+	s, path := open(t)
+	for range 3 {
+		update(t, s, func(tx *store.Tx) error {
+			return tx.Append(store.AuditEntry{At: time.Unix(1, 0), Actor: "ann", Action: "project.create", Subject: "shop"})
+		})
+	}
+	verify := func(s *store.Store) (n int64, err error) {
+		err = s.View(t.Context(), func(tx *store.Tx) error { n, err = tx.VerifyAudit(); return err })
+		return n, err
+	}
+	if n, err := verify(s); n != 3 || err != nil {
+		t.Fatalf("got %d, %v", n, err)
+	}
+	s.Close()
+	tamper(t, path, `UPDATE audit SET actor = 'bob' WHERE seq = 2`)
+	s, err := store.Open(t.Context(), path, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := verify(s); holdfast.KindOf(err) != holdfast.Corrupt || !strings.Contains(err.Error(), "entry 2") {
+		t.Errorf("got %v", err)
+	}
+}
