@@ -44,6 +44,7 @@ type Token struct {
 // Principal is who asks.
 type Principal struct {
 	Name      string // for logs and audit: "token ci-deploy"
+	Source    string // the address that the request came from; empty for the product itself
 	Kind      TokenKind
 	ProjectID ProjectID // empty: every project
 	Right     Right
