@@ -1,0 +1,180 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// process is a running process, our child or not. It is held by a pidfd, which no other process can take over when the
+// number is used again.
+type process struct {
+	pid   int
+	pidfd *os.File
+	ended chan struct{} // closed when the process has ended
+	done  chan struct{} // closed when the watching goroutine has returned
+	once  sync.Once
+}
+
+// watch holds on to a process and notices its end; a child is reaped.
+func watch(pid int) (*process, error) {
+	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
+	if err != nil {
+		return nil, fmt.Errorf("open process %d: %w", pid, err)
+	}
+	p := &process{pid: pid, pidfd: os.NewFile(uintptr(fd), "pidfd"), ended: make(chan struct{}), done: make(chan struct{})}
+	go p.wait()
+	return p, nil
+}
+
+func (p *process) wait() {
+	defer close(p.done)
+	raw, err := p.pidfd.SyscallConn()
+	if err != nil {
+		return
+	}
+	// A pidfd becomes readable when its process ends. Closing the file ends the wait.
+	err = raw.Read(func(fd uintptr) bool {
+		fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(fds, 0)
+		return err == nil && n > 0
+	})
+	if err != nil {
+		return
+	}
+	var status unix.WaitStatus
+	for { // ECHILD: somebody else's child, and theirs to reap
+		if _, err := unix.Wait4(p.pid, &status, unix.WNOHANG, nil); !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	close(p.ended)
+}
+
+func (p *process) hasEnded() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// signal sends a signal. That the process has ended meanwhile is no error.
+func (p *process) signal(sig unix.Signal) error {
+	raw, err := p.pidfd.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("signal process %d: %w", p.pid, err)
+	}
+	var sent error
+	if err := raw.Control(func(fd uintptr) { sent = unix.PidfdSendSignal(int(fd), sig, nil, 0) }); err != nil {
+		sent = err
+	}
+	if sent != nil && !errors.Is(sent, unix.ESRCH) {
+		return fmt.Errorf("signal process %d: %w", p.pid, sent)
+	}
+	return nil
+}
+
+// release lets go of the process, which runs on. It returns when the watching goroutine has.
+func (p *process) release() {
+	p.once.Do(func() { _ = p.pidfd.Close() })
+	<-p.done
+}
+
+// waitEnd waits until the process has ended.
+func (p *process) waitEnd(ctx context.Context) error {
+	select {
+	case <-p.ended:
+		return nil
+	case <-p.done:
+		if p.hasEnded() {
+			return nil
+		}
+		return errors.New("the process was let go")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// processState is what /proc says of a process.
+type processState struct {
+	zombie  bool
+	started uint64 // clock ticks after the machine's start
+}
+
+// readProcess reads the state of a process; ok is false when there is none.
+func readProcess(pid int) (state processState, ok bool) {
+	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	if err != nil {
+		return processState{}, false
+	}
+	// The second field is the program's name in parentheses and may hold anything, a parenthesis too.
+	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	if len(fields) < 20 {
+		return processState{}, false
+	}
+	started, err := strconv.ParseUint(fields[19], 10, 64)
+	return processState{zombie: fields[0] == "Z" || fields[0] == "X", started: started}, err == nil
+}
+
+// worksIn says whether a process lives, is a PostgreSQL server process and has dir as its working directory, which every server process
+// keeps for its whole life.
+func worksIn(pid int, dir os.FileInfo) bool {
+	proc := filepath.Join("/proc", strconv.Itoa(pid))
+	cwd, err := os.Stat(filepath.Join(proc, "cwd"))
+	if err != nil || !os.SameFile(cwd, dir) {
+		return false
+	}
+	state, ok := readProcess(pid)
+	return ok && !state.zombie && isPostgres(proc)
+}
+
+// isPostgres looks at the executable, and, for a server that runs under a dynamic loader of its own, at the command line, which
+// the server rewrites as "postgres: ...".
+func isPostgres(proc string) bool {
+	exe, err := os.Readlink(filepath.Join(proc, "exe"))
+	if err == nil && filepath.Base(strings.TrimSuffix(exe, " (deleted)")) == "postgres" {
+		return true
+	}
+	line, err := os.ReadFile(filepath.Join(proc, "cmdline"))
+	if err != nil {
+		return false
+	}
+	for arg := range strings.SplitSeq(string(line), "\x00") {
+		if filepath.Base(arg) == "postgres" || strings.HasPrefix(arg, "postgres:") {
+			return true
+		}
+	}
+	return false
+}
+
+// processesIn lists the server processes that work in a data directory.
+func processesIn(dataDir string) ([]int, error) {
+	dir, err := os.Stat(dataDir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look at the data directory: %w", err)
+	}
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, fmt.Errorf("list processes: %w", err)
+	}
+	var pids []int
+	for _, e := range entries {
+		if pid, err := strconv.Atoi(e.Name()); err == nil && worksIn(pid, dir) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}
