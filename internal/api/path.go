@@ -1,0 +1,58 @@
+package api
+
+import (
+	"net/url"
+	"strings"
+)
+
+// Paths of the API. Names in braces are filled in by Path.
+const (
+	Prefix = "/api/v1"
+
+	OpenAPIPath = "/api/openapi.json"
+	DocsPath    = "/api/docs"
+	HealthPath  = "/healthz"
+	ReadyPath   = "/readyz"
+	MetricsPath = "/metrics"
+
+	ServerPath = Prefix + "/server"
+	SetupPath  = Prefix + "/setup"
+
+	ProjectsPath = Prefix + "/projects"
+	ProjectPath  = ProjectsPath + "/{project}"
+
+	BranchesPath   = ProjectPath + "/branches"
+	BranchPath     = BranchesPath + "/{branch}"
+	SettingsPath   = BranchPath + "/settings"
+	ConnectionPath = BranchPath + "/connection"
+	RotatePath     = BranchPath + "/credentials/rotate"
+	WakePath       = BranchPath + "/wake"
+	SleepPath      = BranchPath + "/sleep"
+	RestartPath    = BranchPath + "/restart"
+	ExtensionsPath = BranchPath + "/extensions"
+
+	JobsPath      = Prefix + "/jobs"
+	JobPath       = JobsPath + "/{id}"
+	JobLogPath    = JobPath + "/log"
+	JobEventsPath = JobPath + "/events"
+	JobCancelPath = JobPath + "/cancel"
+
+	TokensPath = Prefix + "/tokens"
+	TokenPath  = TokensPath + "/{id}"
+
+	AuditPath = Prefix + "/audit"
+)
+
+// Path fills the braces of a path, in order, with values of any bytes.
+func Path(template string, values ...string) string {
+	for _, v := range values {
+		before, rest, found := strings.Cut(template, "{")
+		if !found {
+			break
+		}
+		_, after, _ := strings.Cut(rest, "}")
+		// A value cannot bring in braces: PathEscape encodes them.
+		template = before + url.PathEscape(v) + after
+	}
+	return template
+}

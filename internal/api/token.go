@@ -1,0 +1,102 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// Token is a bearer credential of the API, without its secret.
+type Token struct {
+	ID         string    `json:"id"`
+	Name       string    `json:"name" example:"ci"`
+	Kind       string    `json:"kind" enum:"admin,user,agent,setup"`
+	Project    string    `json:"project,omitempty" doc:"The one project that it reaches; every project when left out."`
+	Right      string    `json:"right" enum:"read,write,admin"`
+	CreatedAt  time.Time `json:"created_at"`
+	ExpiresAt  time.Time `json:"expires_at,omitzero"`
+	LastUsedAt time.Time `json:"last_used_at,omitzero"`
+}
+
+// NewToken asks for a token.
+type NewToken struct {
+	Name      string `json:"name" minLength:"1" maxLength:"100" example:"ci"`
+	Kind      string `json:"kind" enum:"admin,user,agent"`
+	Project   string `json:"project,omitempty" doc:"The one project that it reaches; every project when left out."`
+	Right     string `json:"right" enum:"read,write,admin"`
+	ExpiresIn int64  `json:"expires_in_seconds,omitempty" minimum:"0" maximum:"3153600000" doc:"0 or left out: never."`
+}
+
+// TokenSecret is a new token with its secret, which is never shown again.
+type TokenSecret struct {
+	Secret string `json:"secret"`
+	Token  Token  `json:"token"`
+}
+
+// Setup redeems the one-time set-up link of the first start.
+type Setup struct {
+	Secret string `json:"secret" minLength:"1" maxLength:"200" doc:"What stands in the set-up link."`
+	Name   string `json:"name" minLength:"1" maxLength:"100" doc:"A name for the admin token that is made."`
+}
+
+// ServerInfo says which server it is and as whom the caller is known to it.
+type ServerInfo struct {
+	Version string `json:"version"`
+	Gateway string `json:"gateway,omitempty" doc:"The address of the front door for PostgreSQL clients." example:"127.0.0.1:6432"`
+	You     Caller `json:"you"`
+}
+
+// Caller is who asks, as the server sees it.
+type Caller struct {
+	Name      string `json:"name" example:"token ci"`
+	Kind      string `json:"kind" enum:"admin,user,agent"`
+	Right     string `json:"right" enum:"read,write,admin"`
+	ProjectID string `json:"project_id,omitempty" doc:"The one project that it reaches; every project when left out."`
+}
+
+// AuditEntry is one line of the audit trail.
+type AuditEntry struct {
+	Seq     int64     `json:"seq"`
+	At      time.Time `json:"at"`
+	Actor   string    `json:"actor" example:"token ci"`
+	Source  string    `json:"source,omitempty" doc:"The address that the request came from."`
+	Action  string    `json:"action" example:"project.create"`
+	Subject string    `json:"subject" example:"shop"`
+	Detail  any       `json:"detail,omitempty"`
+}
+
+// Server says which server it is and who the caller is to it.
+func (c *Client) Server(ctx context.Context) (ServerInfo, error) {
+	return call[ServerInfo](ctx, c, http.MethodGet, ServerPath, nil)
+}
+
+// RedeemSetup exchanges the one-time set-up secret for an admin token.
+func (c *Client) RedeemSetup(ctx context.Context, ask Setup) (TokenSecret, error) {
+	return call[TokenSecret](ctx, c, http.MethodPost, SetupPath, ask)
+}
+
+// Tokens lists the tokens, without their secrets.
+func (c *Client) Tokens(ctx context.Context) ([]Token, error) {
+	return list[Token](ctx, c, TokensPath)
+}
+
+// CreateToken makes a token.
+func (c *Client) CreateToken(ctx context.Context, ask NewToken) (TokenSecret, error) {
+	return call[TokenSecret](ctx, c, http.MethodPost, TokensPath, ask)
+}
+
+// RevokeToken ends a token at once.
+func (c *Client) RevokeToken(ctx context.Context, id string) error {
+	return c.do(ctx, http.MethodDelete, Path(TokenPath, id), nil, nil)
+}
+
+// Audit lists the audit trail, the newest first: at most limit entries before number before (0: from the end).
+func (c *Client) Audit(ctx context.Context, before int64, limit int) ([]AuditEntry, error) {
+	q := url.Values{"limit": {strconv.Itoa(limit)}}
+	if before > 0 {
+		q.Set("before", strconv.FormatInt(before, 10))
+	}
+	return list[AuditEntry](ctx, c, AuditPath+"?"+q.Encode())
+}
