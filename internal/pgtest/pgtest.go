@@ -214,11 +214,13 @@ func (s *Server) exec(t testing.TB, statement string) {
 	}
 }
 
-// Connect opens a session of the administrator, closed after the test.
+// Connect opens a session of the administrator, closed after the test. It finds tables as a user's session does.
 func (d *Database) Connect(t testing.TB) *pgx.Conn {
 	t.Helper()
 	conn, err := d.Server.Connect(t.Context(), d.Name)
-	return keep(t, conn, err)
+	keep(t, conn, err)
+	Exec(t, conn, `SET search_path = "$user", public`)
+	return conn
 }
 
 // ConnectOwner opens a session of Owner, closed after the test.

@@ -116,7 +116,7 @@ func (s *Server) ClientEnvironment(database string) []string {
 		}
 	}
 	return []string{"PGHOST=" + s.socketDir, "PGPORT=" + strconv.Itoa(port), "PGUSER=" + AdminRole, "PGDATABASE=" + database, "PGAPPNAME=holdfast",
-		"PGSSLMODE=disable", "PGPASSFILE=/dev/null", "PGOPTIONS=" + strings.Join(options, " ")}
+		"PGSSLMODE=disable", "PGPASSFILE=/nonexistent", "PGOPTIONS=" + strings.Join(options, " ")}
 }
 
 // Explain turns an error of the server into one for a person, where its SQLSTATE says enough; other errors stay as they are.

@@ -27,16 +27,16 @@ func prepare(password string) string {
 	if mapped == "" {
 		return password
 	}
-	normal := norm.NFKC.String(mapped)
-	for _, r := range normal {
-		if nonASCIISpace(r) || prohibited(r) || unassigned(r) {
+	// The profile judges what normalization gives; PostgreSQL judges what went into it. We must agree with PostgreSQL.
+	for _, r := range mapped {
+		if prohibited(r) || unassigned(r) {
 			return password
 		}
 	}
-	if !directionsAgree([]rune(normal)) {
+	if !directionsAgree([]rune(mapped)) {
 		return password
 	}
-	return normal
+	return norm.NFKC.String(mapped)
 }
 
 func isASCIIPrintable(s string) bool {
