@@ -46,11 +46,11 @@ func (b Backoff) wait(ctx context.Context, retry int) error {
 	}
 }
 
-// do calls try until it succeeds, fails for good, or was called often enough.
-func (b Backoff) do(ctx context.Context, try func(retry int) error) error {
+// do calls try until it succeeds, fails in a way that is not worth another try, or was called often enough. The error is the last try's.
+func (b Backoff) do(ctx context.Context, worth func(error) bool, try func(retry int) error) error {
 	for retry := 0; ; retry++ {
 		err := try(retry)
-		if err == nil || !transient(ctx, err) || retry+1 >= b.tries() {
+		if err == nil || ctx.Err() != nil || !worth(err) || retry+1 >= b.tries() {
 			return err
 		}
 		if b.wait(ctx, retry) != nil {
@@ -60,10 +60,7 @@ func (b Backoff) do(ctx context.Context, try func(retry int) error) error {
 }
 
 // transient says whether the same call may succeed later.
-func transient(ctx context.Context, err error) bool {
-	if ctx.Err() != nil {
-		return false
-	}
+func transient(err error) bool {
 	switch holdfast.KindOf(err) {
 	case holdfast.Unavailable, holdfast.Busy, holdfast.Timeout:
 		return true

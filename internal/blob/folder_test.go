@@ -225,3 +225,32 @@ func TestPartialOfAKilledWriterIsCollected(t *testing.T) {
 		t.Errorf("the killed child left %v", left)
 	}
 }
+
+func TestFullDiskIsSaidAndLeavesNothing(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("mounting a small disk needs root")
+	}
+	path := t.TempDir()
+	if err := unix.Mount("tmpfs", path, "tmpfs", 0, "size=1m"); err != nil {
+		t.Skipf("cannot mount a small disk here: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(path, unix.MNT_DETACH); err != nil {
+			t.Errorf("unmount: %v", err)
+		}
+	})
+	f := folderAt(t, path)
+	put(t, f, "old", "as it was")
+	for _, name := range []string{"new/one", "old"} {
+		_, err := f.Put(t.Context(), name, blobtest.Stream(2<<20, 1), blob.PutOptions{})
+		if holdfast.KindOf(err) != holdfast.Precondition || !strings.Contains(err.Error(), "disk is full") {
+			t.Errorf("put answered %v", err)
+		}
+	}
+	if got, err := get(t, f, "old"); err != nil || got != "as it was" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if left := files(t, path); len(left) != 2 { // the folder of partials and the old object
+		t.Errorf("left %v", left)
+	}
+}

@@ -46,7 +46,7 @@ func (s *S3) failed(ctx context.Context, doing, name string, err error) error {
 		return exists(name, err)
 	case minio.NoSuchBucket:
 		return &holdfast.Error{Kind: holdfast.Precondition, Message: doing + ": the bucket " + s.options.Bucket + " does not exist", Hint: "make the bucket, or name another one", Cause: err}
-	case minio.InvalidAccessKeyID, minio.SignatureDoesNotMatch, "InvalidToken", "ExpiredToken", "TokenRefreshRequired":
+	case minio.InvalidAccessKeyID, minio.SignatureDoesNotMatch, "InvalidToken", "ExpiredToken", "TokenRefreshRequired", "XAdminUserNotFound":
 		return &holdfast.Error{Kind: holdfast.Unauthenticated, Message: doing + ": the S3 server does not accept the access key or the secret key",
 			Hint: "enter the keys of this location again", Cause: err}
 	case minio.RequestTimeTooSkewed:
@@ -88,7 +88,7 @@ func (s *S3) noAnswer(doing string, err error) error {
 	case errors.As(err, &authority), errors.As(err, &hostname), errors.As(err, &invalid):
 		return &holdfast.Error{Kind: holdfast.Precondition, Message: doing + ": the certificate of the S3 server is not trusted",
 			Hint: "check the endpoint's name, or give the certificate of its authority", Cause: err}
-	case errors.As(err, &record):
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return &holdfast.Error{Kind: holdfast.Precondition, Message: doing + ": the S3 server does not speak TLS", Hint: "write http:// in the endpoint, or the port that speaks TLS", Cause: err}
 	}
 	return &holdfast.Error{Kind: holdfast.Unavailable, Message: fmt.Sprintf("%s: no answer from %s", doing, s.options.Endpoint), Cause: err}

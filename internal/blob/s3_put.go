@@ -101,7 +101,8 @@ func (s *S3) putWhole(ctx context.Context, name string, data []byte, ifAbsent bo
 	if !ifAbsent {
 		return put(false)
 	}
-	return s.conditionally(ctx, name, put)
+	// After a lost answer another try would find our own object and call it somebody else's; only who has the source can tell.
+	return s.conditionally(ctx, name, func(err error) bool { return holdfast.KindOf(err) == holdfast.Busy }, put)
 }
 
 // contentType of every object: nobody but us reads them by their type.
@@ -109,8 +110,8 @@ const contentType = "application/octet-stream"
 
 // conditionally calls put with a condition, again while the server cannot decide between several, and without one where the server does not
 // know conditions; Put has looked before.
-func (s *S3) conditionally(ctx context.Context, name string, put func(conditional bool) error) error {
-	err := s.options.Parts.do(ctx, func(int) error {
+func (s *S3) conditionally(ctx context.Context, name string, worth func(error) bool, put func(conditional bool) error) error {
+	err := s.options.Parts.do(ctx, worth, func(int) error {
 		err := put(true)
 		if response := responseOf(err); response.Code == "ConditionalRequestConflict" || response.StatusCode == http.StatusConflict && response.Code == "OperationAborted" {
 			return &holdfast.Error{Kind: holdfast.Busy, Message: fmt.Sprintf("object %s is being put by somebody else", name), Cause: err}
@@ -138,7 +139,7 @@ func (s *S3) sendContext(ctx context.Context, size int) (context.Context, contex
 // putParts puts an object by a multipart upload, and aborts that when it fails.
 func (s *S3) putParts(ctx context.Context, name string, src *source, first []byte, partSize int64, ifAbsent bool) error {
 	var uploadID string
-	err := s.options.Parts.do(ctx, func(int) (err error) {
+	err := s.options.Parts.do(ctx, transient, func(int) (err error) {
 		uploadID, err = s.client.NewMultipartUpload(ctx, s.options.Bucket, s.prefix+name, minio.PutObjectOptions{ContentType: contentType})
 		return s.failed(ctx, "cannot begin the upload of "+name, name, err)
 	})
@@ -233,7 +234,7 @@ func (s *S3) sendPart(ctx, sendCtx context.Context, name, uploadID string, part 
 		return fmt.Errorf("put %s: %w", name, err)
 	}
 	sum := sha256Hex(data)
-	return s.options.Parts.do(ctx, func(int) error {
+	return s.options.Parts.do(ctx, transient, func(int) error {
 		tryCtx, cancel := s.sendContext(sendCtx, len(data))
 		defer cancel()
 		sent, err := s.client.PutObjectPart(tryCtx, s.options.Bucket, s.prefix+name, uploadID, part.PartNumber, bytes.NewReader(data), int64(len(data)),
@@ -260,9 +261,9 @@ func (s *S3) complete(ctx context.Context, name, uploadID string, parts []minio.
 		return s.failed(ctx, "cannot complete the upload of "+name, name, err)
 	}
 	if ifAbsent {
-		return s.conditionally(ctx, name, once)
+		return s.conditionally(ctx, name, transient, once)
 	}
-	return s.options.Parts.do(ctx, func(int) error { return once(false) })
+	return s.options.Parts.do(ctx, transient, func(int) error { return once(false) })
 }
 
 // isMadeOf says whether the object has the ETag that a multipart upload of these parts gives: the MD5 of the parts' MD5s and their number.

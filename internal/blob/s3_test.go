@@ -3,8 +3,10 @@ package blob_test
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,6 +32,7 @@ const (
 type s3Server struct {
 	data    string // a folder per bucket
 	address string
+	tls     []string // arguments that make it speak TLS
 	command *exec.Cmd
 	client  *minio.Core
 }
@@ -74,14 +77,17 @@ func (s *s3Server) start(t testing.TB) {
 		}
 	}
 	var output bytes.Buffer
-	s.command = exec.Command(findS3Server(t), "--quiet", "--port", s.address, "posix", "--sidecar", filepath.Join(s.data, "meta"), filepath.Join(s.data, "data"))
+	arguments := append([]string{"--quiet", "--port", s.address}, s.tls...)
+	arguments = append(arguments, "posix", "--sidecar", filepath.Join(s.data, "meta"), filepath.Join(s.data, "data"))
+	s.command = exec.Command(findS3Server(t), arguments...)
 	s.command.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+testAccessKey, "ROOT_SECRET_KEY="+testSecretKey)
 	s.command.Stdout, s.command.Stderr = &output, &output
 	if err := s.command.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.stop)
-	client, err := minio.NewCore(s.address, &minio.Options{Creds: credentials.NewStaticV4(testAccessKey, testSecretKey, ""), MaxRetries: 1})
+	client, err := minio.NewCore(s.address, &minio.Options{Creds: credentials.NewStaticV4(testAccessKey, testSecretKey, ""), MaxRetries: 1, Secure: s.tls != nil,
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}})
 	if err != nil {
 		t.Fatal(err)
 	}
