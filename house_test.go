@@ -20,7 +20,7 @@ var arrows = map[string][]string{
 	".":                      {},
 	"console":                {},
 	"adminbackup":            {"internal/backup"},
-	"internal/platform":      {"internal/fleet", "internal/history", "internal/backup", "internal/schema", "internal/volume", "internal/store", "internal/schedule"},
+	"internal/platform":      {"internal/fleet", "internal/history", "internal/backup", "internal/schema", "internal/volume", "internal/store", "internal/schedule", "internal/rows"},
 	"internal/fleet":         {"internal/postgres", "internal/volume"},
 	"internal/history":       {"internal/postgres", "internal/volume", "internal/blob"},
 	"internal/backup":        {"internal/postgres", "internal/blob"},
