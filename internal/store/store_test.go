@@ -154,6 +154,42 @@ func TestVerifiersOfAnyRoleNameComeBack(t *testing.T) {
 	})
 }
 
+func TestAProjectsLocationsKeysAndRulesComeBackAndAreErased(t *testing.T) {
+	s, _ := open(t)
+	update(t, s, shop)
+	location := store.Location{Secret: "s3cret", Location: holdfast.Location{Name: "offsite", Kind: holdfast.S3Location, Endpoint: "s3.example:443", Bucket: "b", AccessKey: "k", Encrypt: true}}
+	rule := holdfast.MaskRule{Schema: "public", Table: "t", Column: "c", Kind: holdfast.MaskHash}
+	update(t, s, func(tx *store.Tx) error {
+		return errors.Join(tx.PutLocation("p1", location, time.Unix(1, 0)), tx.SetMaskRules("p1", []holdfast.MaskRule{rule}),
+			tx.AddProjectKey("p1", store.RepositoryKey, []byte("old"), time.Unix(1, 0)), tx.AddProjectKey("p1", store.RepositoryKey, []byte("new"), time.Unix(2, 0)))
+	})
+	read := func() (locations []store.Location, keys [][]byte, rules []holdfast.MaskRule) {
+		err := s.View(t.Context(), func(tx *store.Tx) (err error) {
+			locations, err = tx.Locations("p1")
+			if err != nil {
+				return err
+			}
+			if keys, err = tx.ProjectKeys("p1", store.RepositoryKey); err != nil {
+				return err
+			}
+			rules, err = tx.MaskRules("p1")
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return locations, keys, rules
+	}
+	locations, keys, rules := read()
+	if len(locations) != 1 || locations[0] != location || len(keys) != 2 || string(keys[0]) != "new" || len(rules) != 1 || rules[0] != rule {
+		t.Errorf("got %+v, %q, %+v", locations, keys, rules)
+	}
+	update(t, s, func(tx *store.Tx) error { return tx.EraseProject("p1") })
+	if locations, keys, rules := read(); len(locations)+len(keys)+len(rules) != 0 {
+		t.Error("something is left of an erased project")
+	}
+}
+
 func TestWritersWaitForEachOther(t *testing.T) {
 	s, _ := open(t)
 	update(t, s, func(tx *store.Tx) error {
