@@ -27,7 +27,7 @@ const (
 type Checkpoint struct {
 	ID                CheckpointID
 	BranchID          BranchID
-	Lineage           int    // which of the branch's lineages of data; see docs/formats/repository.md
+	Lineage           string // which of the lineages of the branch's data; see docs/formats/repository.md
 	Timeline          uint32 // PostgreSQL's
 	LSN               LSN
 	At                time.Time

@@ -21,3 +21,15 @@ func ParseLSN(s string) (LSN, error) {
 }
 
 func (l LSN) String() string { return fmt.Sprintf("%X/%X", uint32(l>>32), uint32(l)) }
+
+// MarshalText writes PostgreSQL's form.
+func (l LSN) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+
+// UnmarshalText reads PostgreSQL's form.
+func (l *LSN) UnmarshalText(text []byte) error {
+	parsed, err := ParseLSN(string(text))
+	if err == nil {
+		*l = parsed
+	}
+	return err
+}
