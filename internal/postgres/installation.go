@@ -102,6 +102,16 @@ func FindProgram(ctx context.Context, setting []string, name string, major int) 
 	return path, nil
 }
 
+// HasLibrary says whether a library that servers can preload lies where the common packages put it.
+func (i Installation) HasLibrary(name string) bool {
+	for _, dir := range []string{"../lib", "../lib/postgresql", "../lib64", "../lib64/postgresql", "../lib64/pgsql", "../lib/pgsql"} {
+		if _, err := os.Stat(filepath.Join(i.BinDir, dir, name+".so")); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
 func binDirs(ctx context.Context, setting []string) []string {
 	var dirs []string
 	for _, dir := range setting {

@@ -13,8 +13,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 )
 
 // AdminRole is the bootstrap superuser of every server. It has no password: it enters by peer authentication only.
@@ -88,7 +90,12 @@ func (s *Server) DataMajor() (int, error) {
 }
 
 // run executes a program of the installation as the server's account and returns what it printed, both streams together.
+// The program ends with this process: one that went on alone would write into a directory that the next one clears away.
 func (s *Server) run(ctx context.Context, name string, args ...string) ([]byte, error) {
+	// The kernel ties a child to the thread that started it, not to the process.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	cmd := s.config.Account.Command(ctx, filepath.Join(s.config.Installation.BinDir, name), args...)
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	return cmd.CombinedOutput()
 }
