@@ -65,9 +65,6 @@ missing_packages() {
 as_root() {
 	if [ "$(id -u)" = 0 ]; then
 		"$@"
-	elif ! has sudo; then
-		warn "this needs root and there is no sudo; as root run: $*"
-		return 1
 	elif [ -t 0 ]; then
 		sudo -- "$@"
 	else
@@ -99,6 +96,10 @@ without_services() {
 install_packages() {
 	if ! has apt-get; then
 		warn "missing: $*. This script knows only apt-get; install them with your system's package manager"
+		return 1
+	fi
+	if [ "$(id -u)" != 0 ] && ! has sudo; then
+		warn "missing: $*. Installing needs root and there is no sudo; as root run $root/scripts/install.sh, or apt-get install $*"
 		return 1
 	fi
 	say "installing with apt-get: $* (no PostgreSQL cluster is made and no service started)"
