@@ -49,7 +49,7 @@ func (e *Encrypted) Put(ctx context.Context, name string, r io.Reader, opts PutO
 	if err != nil {
 		return Info{}, fmt.Errorf("encrypt %s: %w", name, err)
 	}
-	inner := PutOptions{IfAbsent: opts.IfAbsent, Expect: opts.Expect}
+	inner := PutOptions{IfAbsent: opts.IfAbsent, Expect: opts.Expect, LockedUntil: opts.LockedUntil}
 	if opts.Size > 0 {
 		inner.Expect = opts.Size + (opts.Size/ageChunk+1)*ageTag + 4096
 	}

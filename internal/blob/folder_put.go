@@ -25,6 +25,9 @@ func (f *Folder) Put(ctx context.Context, name string, r io.Reader, opts PutOpti
 	if err := CheckName(name); err != nil {
 		return Info{}, err
 	}
+	if !opts.LockedUntil.IsZero() {
+		return Info{}, noLock(name, nil)
+	}
 	root, err := f.open()
 	if err != nil {
 		return Info{}, err

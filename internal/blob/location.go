@@ -47,6 +47,10 @@ type PutOptions struct {
 	IfAbsent bool  // keep an object that exists and answer Conflict
 	Size     int64 // when positive, exactly how many bytes come: any other number fails and keeps nothing
 	Expect   int64 // when Size is not known, roughly how many bytes to expect; a location may choose its part size by it
+
+	// LockedUntil asks the location to refuse, until then, whoever wants to destroy what is put, us included. Zero: no lock. A location that
+	// knows no locks, which is every folder and every bucket that was made without object lock, is Precondition.
+	LockedUntil time.Time
 }
 
 // Info describes an object.
@@ -134,6 +138,10 @@ func notFound(name string, cause error) error {
 
 func exists(name string, cause error) error {
 	return &holdfast.Error{Kind: holdfast.Conflict, Message: fmt.Sprintf("object %s exists already", name), Cause: cause}
+}
+
+func noLock(name string, cause error) error {
+	return &holdfast.Error{Kind: holdfast.Precondition, Message: fmt.Sprintf("cannot lock object %s: this location has no object lock", name), Hint: "use a bucket that was made with object lock, or turn the lock off", Cause: cause}
 }
 
 func beyondEnd(name string, offset, size int64) error {

@@ -396,3 +396,42 @@ func selfSigned(t *testing.T) (certificate, key string) {
 	}
 	return certificate, key
 }
+
+func TestS3LocksObjects(t *testing.T) {
+	s := &s3Server{data: t.TempDir(), address: freeAddress(t), versions: true}
+	s.start(t)
+	if err := s.client.MakeBucket(t.Context(), "locked", minio.MakeBucketOptions{ObjectLocking: true}); err != nil {
+		t.Fatal(err)
+	}
+	s.makeBucket(t, "unlocked")
+	until := time.Now().Add(time.Hour).Truncate(time.Second)
+	for name, size := range map[string]int64{"small": 100, "large": 12 << 20} {
+		opts := blob.PutOptions{LockedUntil: until}
+		if _, err := openS3(t, s.options("locked")).Put(t.Context(), name, blobtest.Stream(size, 1), opts); err != nil {
+			t.Fatal(err)
+		}
+		object, err := s.client.StatObject(t.Context(), "locked", "some/prefix/"+name, minio.StatObjectOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := time.Parse(time.RFC3339, object.Metadata.Get("X-Amz-Object-Lock-Retain-Until-Date"))
+		if err != nil || !got.Equal(until) {
+			t.Errorf("%d bytes are locked until %v, %v", size, got, err)
+		}
+		if err := s.client.RemoveObject(t.Context(), "locked", "some/prefix/"+name, minio.RemoveObjectOptions{VersionID: object.VersionID, GovernanceBypass: true}); err == nil {
+			t.Error("a locked object was destroyed")
+		}
+		if err := openS3(t, s.options("locked")).Delete(t.Context(), name); err != nil { // hides it
+			t.Errorf("delete answered %v", err)
+		}
+		if _, err := openS3(t, s.options("locked")).Stat(t.Context(), name); holdfast.KindOf(err) != holdfast.NotFound {
+			t.Errorf("stat of a hidden object answered %v", err)
+		}
+		if _, err := openS3(t, s.options("unlocked")).Put(t.Context(), name, blobtest.Stream(size, 1), opts); holdfast.KindOf(err) != holdfast.Precondition || holdfast.HintOf(err) == "" {
+			t.Errorf("a bucket without locks answered %v", err)
+		}
+	}
+	if _, err := folderAt(t, t.TempDir()).Put(t.Context(), "a", strings.NewReader("x"), blob.PutOptions{LockedUntil: until}); holdfast.KindOf(err) != holdfast.Precondition {
+		t.Errorf("a folder answered %v", err)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/md5"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -38,9 +39,9 @@ func (s *S3) Put(ctx context.Context, name string, r io.Reader, opts PutOptions)
 	case err != nil:
 		err = fmt.Errorf("put %s: %w", name, err)
 	case ended:
-		err = s.putWhole(ctx, name, first, opts.IfAbsent)
+		err = s.putWhole(ctx, name, first, opts)
 	default:
-		err = s.putParts(ctx, name, src, first, partSize, opts.IfAbsent)
+		err = s.putParts(ctx, name, src, first, partSize, opts)
 	}
 	if err != nil {
 		return Info{}, err
@@ -87,18 +88,19 @@ func sha256Hex(data []byte) string {
 }
 
 // putWhole puts an object by one request.
-func (s *S3) putWhole(ctx context.Context, name string, data []byte, ifAbsent bool) error {
+func (s *S3) putWhole(ctx context.Context, name string, data []byte, asked PutOptions) error {
 	put := func(conditional bool) error {
-		opts := minio.PutObjectOptions{ContentType: contentType, DisableContentSha256: true} // the hash of the whole body instead of one per chunk
+		opts := objectOptions(asked)
+		opts.DisableContentSha256 = true // the hash of the whole body instead of one per chunk
 		if conditional {
 			opts.SetMatchETagExcept("*")
 		}
 		sendCtx, cancel := s.sendContext(ctx, len(data))
 		defer cancel()
-		_, err := s.client.PutObject(sendCtx, s.options.Bucket, s.prefix+name, bytes.NewReader(data), int64(len(data)), "", sha256Hex(data), opts)
-		return s.failed(ctx, "cannot put object "+name, name, err)
+		_, err := s.client.PutObject(sendCtx, s.options.Bucket, s.prefix+name, bytes.NewReader(data), int64(len(data)), md5OfLocked(data, asked), sha256Hex(data), opts)
+		return s.failedLock(asked, name, s.failed(ctx, "cannot put object "+name, name, err))
 	}
-	if !ifAbsent {
+	if !asked.IfAbsent {
 		return put(false)
 	}
 	// After a lost answer another try would find our own object and call it somebody else's; only who has the source can tell.
@@ -107,6 +109,34 @@ func (s *S3) putWhole(ctx context.Context, name string, data []byte, ifAbsent bo
 
 // contentType of every object: nobody but us reads them by their type.
 const contentType = "application/octet-stream"
+
+// objectOptions are what the object itself is told, by one request or at the beginning of a multipart upload.
+func objectOptions(asked PutOptions) minio.PutObjectOptions {
+	opts := minio.PutObjectOptions{ContentType: contentType}
+	if !asked.LockedUntil.IsZero() {
+		opts.Mode, opts.RetainUntilDate = minio.Compliance, asked.LockedUntil.UTC()
+	}
+	return opts
+}
+
+// md5OfLocked is the header without which S3 takes no object with a lock.
+func md5OfLocked(data []byte, asked PutOptions) string {
+	if asked.LockedUntil.IsZero() {
+		return ""
+	}
+	sum := md5.Sum(data)
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// failedLock tells an object lock that the bucket does not know from other errors.
+func (s *S3) failedLock(asked PutOptions, name string, err error) error {
+	switch response := responseOf(err); {
+	case asked.LockedUntil.IsZero():
+	case response.Code == minio.InvalidArgument, response.Code == "InvalidRequest", response.Code == "InvalidBucketObjectLockConfiguration", response.Code == minio.NotImplemented:
+		return noLock(name, err)
+	}
+	return err
+}
 
 // conditionally calls put with a condition, again while the server cannot decide between several, and without one where the server does not
 // know conditions; Put has looked before.
@@ -137,18 +167,18 @@ func (s *S3) sendContext(ctx context.Context, size int) (context.Context, contex
 }
 
 // putParts puts an object by a multipart upload, and aborts that when it fails.
-func (s *S3) putParts(ctx context.Context, name string, src *source, first []byte, partSize int64, ifAbsent bool) error {
+func (s *S3) putParts(ctx context.Context, name string, src *source, first []byte, partSize int64, asked PutOptions) error {
 	var uploadID string
 	err := s.options.Parts.do(ctx, transient, func(int) (err error) {
-		uploadID, err = s.client.NewMultipartUpload(ctx, s.options.Bucket, s.prefix+name, minio.PutObjectOptions{ContentType: contentType})
-		return s.failed(ctx, "cannot begin the upload of "+name, name, err)
+		uploadID, err = s.client.NewMultipartUpload(ctx, s.options.Bucket, s.prefix+name, objectOptions(asked))
+		return s.failedLock(asked, name, s.failed(ctx, "cannot begin the upload of "+name, name, err))
 	})
 	if err != nil {
 		return err
 	}
 	parts, err := s.sendParts(ctx, name, uploadID, src, first, partSize)
 	if err == nil {
-		err = s.complete(ctx, name, uploadID, parts, ifAbsent)
+		err = s.complete(ctx, name, uploadID, parts, asked.IfAbsent)
 	}
 	if err != nil {
 		// The caller's context may be what ended the upload.

@@ -30,11 +30,12 @@ const (
 
 // s3Server is a real S3 server as a child process: versitygw on a folder.
 type s3Server struct {
-	data    string // a folder per bucket
-	address string
-	tls     []string // arguments that make it speak TLS
-	command *exec.Cmd
-	client  *minio.Core
+	data     string // a folder per bucket
+	address  string
+	tls      []string // arguments that make it speak TLS
+	versions bool     // keeps versions, which object lock needs
+	command  *exec.Cmd
+	client   *minio.Core
 }
 
 // findS3Server finds versitygw in .tools beside go.mod or in PATH.
@@ -71,14 +72,18 @@ func freeAddress(t testing.TB) string {
 
 func (s *s3Server) start(t testing.TB) {
 	t.Helper()
-	for _, dir := range []string{"data", "meta"} {
+	for _, dir := range []string{"data", "meta", "versions"} {
 		if err := os.MkdirAll(filepath.Join(s.data, dir), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var output bytes.Buffer
 	arguments := append([]string{"--quiet", "--port", s.address}, s.tls...)
-	arguments = append(arguments, "posix", "--sidecar", filepath.Join(s.data, "meta"), filepath.Join(s.data, "data"))
+	arguments = append(arguments, "posix", "--sidecar", filepath.Join(s.data, "meta"))
+	if s.versions {
+		arguments = append(arguments, "--versioning-dir", filepath.Join(s.data, "versions"))
+	}
+	arguments = append(arguments, filepath.Join(s.data, "data"))
 	s.command = exec.Command(findS3Server(t), arguments...)
 	s.command.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+testAccessKey, "ROOT_SECRET_KEY="+testSecretKey)
 	s.command.Stdout, s.command.Stderr = &output, &output
