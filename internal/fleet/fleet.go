@@ -157,6 +157,7 @@ func (f *Fleet) Close() error {
 	f.cancel()
 	f.work.Wait()
 	for _, b := range f.all() {
+		b.lookup.close(context.Background()) // Close has no context of its own, and this is brief
 		b.mu.Lock()
 		if b.server != nil {
 			b.server.Detach()

@@ -161,6 +161,7 @@ func (f *Fleet) stop(ctx context.Context, b *branch, mode postgres.StopMode) err
 	if err != nil {
 		return err
 	}
+	b.lookup.close(ctx)
 	patient, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
 	err = server.Stop(patient, mode)

@@ -86,8 +86,23 @@ type Login struct {
 // Logins reads every role that may log in with a password under SCRAM-SHA-256. Superusers are not among them: they do not
 // enter with a password. conn is the administrator's.
 func Logins(ctx context.Context, conn *pgx.Conn) ([]Login, error) {
+	return readLogins(ctx, conn, "")
+}
+
+// LoginOf reads one role as Logins does; nil when there is none of that name that may log in.
+func LoginOf(ctx context.Context, conn *pgx.Conn, role string) (*Login, error) {
+	logins, err := readLogins(ctx, conn, " AND rolname = $1", role)
+	if err != nil || len(logins) == 0 {
+		return nil, err
+	}
+	return &logins[0], nil
+}
+
+func readLogins(ctx context.Context, conn *pgx.Conn, condition string, args ...any) ([]Login, error) {
+	// A role that was valid until the beginning of time never was.
 	rows, err := conn.Query(ctx, `SELECT rolname, rolpassword, CASE WHEN isfinite(rolvaliduntil) THEN rolvaliduntil END, rolconnlimit
-		FROM pg_catalog.pg_authid WHERE rolcanlogin AND NOT rolsuper AND rolpassword LIKE 'SCRAM-SHA-256$%' ORDER BY rolname`)
+		FROM pg_catalog.pg_authid WHERE rolcanlogin AND NOT rolsuper AND rolpassword LIKE 'SCRAM-SHA-256$%'
+		AND rolvaliduntil IS DISTINCT FROM '-infinity'`+condition+` ORDER BY rolname`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read the roles' verifiers: %w", err)
 	}

@@ -1,0 +1,266 @@
+package platform
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"time"
+
+	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/store"
+)
+
+// System is the principal of what the product does by itself.
+func System() holdfast.Principal {
+	return holdfast.Principal{Name: "holdfast", Kind: holdfast.AdminToken, Right: holdfast.MayAdmin}
+}
+
+// Every decision on who may do what is made by the functions of this file, and by nothing else.
+
+// sees says whether who may know that the project exists.
+func sees(who holdfast.Principal, project holdfast.ProjectID) bool {
+	return who.Right.Includes(holdfast.MayRead) && (who.ProjectID == "" || who.ProjectID == project)
+}
+
+// checkProject refuses who may not do to the project as a whole what takes the right want. Who may not even see it is told that
+// it does not exist.
+func checkProject(who holdfast.Principal, p store.Project, want holdfast.Right) error {
+	if !sees(who, p.ID) {
+		return &holdfast.Error{Kind: holdfast.NotFound, Message: "project " + p.Name + " does not exist"}
+	}
+	if want != holdfast.MayRead && who.Kind == holdfast.AgentToken {
+		return agentRefused("change a project")
+	}
+	if !who.Right.Includes(want) {
+		return refused(who, want, "project "+p.Name)
+	}
+	return nil
+}
+
+// checkBranch refuses who may not change the branch or see its secrets. Production takes an admin, and never an agent.
+func checkBranch(who holdfast.Principal, b store.Branch, want holdfast.Right) error {
+	if !sees(who, b.ProjectID) {
+		return &holdfast.Error{Kind: holdfast.NotFound, Message: "branch " + b.Ref().String() + " does not exist"}
+	}
+	if b.Environment == holdfast.Production && want != holdfast.MayRead {
+		if who.Kind == holdfast.AgentToken {
+			return agentRefused("touch production")
+		}
+		want = holdfast.MayAdmin
+	}
+	if !who.Right.Includes(want) {
+		return refused(who, want, b.Ref().String())
+	}
+	return nil
+}
+
+// checkInstallation refuses who may not change what concerns every project.
+func checkInstallation(who holdfast.Principal) error {
+	if who.Kind == holdfast.AgentToken {
+		return agentRefused("change the installation")
+	}
+	if who.ProjectID != "" || !who.Right.Includes(holdfast.MayAdmin) {
+		return refused(who, holdfast.MayAdmin, "the installation")
+	}
+	return nil
+}
+
+func refused(who holdfast.Principal, want holdfast.Right, what string) error {
+	return &holdfast.Error{Kind: holdfast.NotAllowed, Message: fmt.Sprintf("%s may not do that to %s: it takes the right %q", who.Name, what, want),
+		Hint: "use a token with that right; `holdfast token create --right` makes one"}
+}
+
+func agentRefused(what string) error {
+	return &holdfast.Error{Kind: holdfast.NotAllowed, Message: "an agent may not " + what, Hint: "work on development or on a preview; a person publishes to production"}
+}
+
+// Authenticate finds out who holds a token's secret.
+func (p *Platform) Authenticate(ctx context.Context, secret string) (holdfast.Principal, error) {
+	var t holdfast.Token
+	err := p.store.View(ctx, func(tx *store.Tx) (err error) {
+		// The secret has 256 random bits: finding its hash by index gives nothing away that helps to guess it.
+		t, err = tx.TokenByHash(hashSecret(secret))
+		return err
+	})
+	unknown := &holdfast.Error{Kind: holdfast.Unauthenticated, Message: "the token is not valid", Hint: "it may have expired or been revoked; `holdfast login` sets another"}
+	switch {
+	case holdfast.KindOf(err) == holdfast.NotFound:
+		return holdfast.Principal{}, unknown
+	case err != nil:
+		return holdfast.Principal{}, err
+	case t.Kind == holdfast.SetupToken, !t.ExpiresAt.IsZero() && p.now().After(t.ExpiresAt):
+		return holdfast.Principal{}, unknown
+	}
+	p.touchToken(ctx, t)
+	return holdfast.Principal{Name: "token " + t.Name, Kind: t.Kind, ProjectID: t.ProjectID, Right: t.Right}, nil
+}
+
+// touchToken records the use, at most once a minute: a write for every request would be the slowest part of it.
+func (p *Platform) touchToken(ctx context.Context, t holdfast.Token) {
+	now := p.now()
+	if now.Sub(t.LastUsedAt) < time.Minute {
+		return
+	}
+	if err := p.store.Update(ctx, func(tx *store.Tx) error { return tx.TouchToken(t.ID, now) }); err != nil && ctx.Err() == nil {
+		p.log.Warn("record the use of a token", "token", t.ID, "err", err)
+	}
+}
+
+// NewToken asks for a token. Zero ExpiresIn is for ever; empty Project is every project.
+type NewToken struct {
+	Name      string
+	Kind      holdfast.TokenKind
+	Project   string
+	Right     holdfast.Right
+	ExpiresIn time.Duration
+}
+
+// CreateToken makes a token and returns its secret, which is never shown again.
+func (p *Platform) CreateToken(ctx context.Context, who holdfast.Principal, ask NewToken) (string, holdfast.Token, error) {
+	var none holdfast.Token
+	if err := checkInstallation(who); err != nil {
+		return "", none, err
+	}
+	if err := checkNewToken(ask); err != nil {
+		return "", none, err
+	}
+	var secret string
+	var t holdfast.Token
+	err := p.store.Update(ctx, func(tx *store.Tx) (err error) {
+		var project holdfast.ProjectID
+		if ask.Project != "" {
+			found, err := tx.ProjectByName(ask.Project)
+			if err != nil {
+				return err
+			}
+			project = found.ID
+		}
+		secret, t, err = p.insertToken(tx, who, ask, project)
+		return err
+	})
+	return secret, t, err
+}
+
+func checkNewToken(ask NewToken) error {
+	invalid := func(message string) error { return &holdfast.Error{Kind: holdfast.Invalid, Message: message} }
+	switch {
+	case ask.Name == "" || len(ask.Name) > 100:
+		return invalid("a token needs a name of at most 100 bytes")
+	case ask.Kind != holdfast.AdminToken && ask.Kind != holdfast.UserToken && ask.Kind != holdfast.AgentToken:
+		return invalid("a token's kind is admin, user or agent")
+	case ask.Kind == holdfast.AdminToken && (ask.Project != "" || ask.Right != holdfast.MayAdmin):
+		return invalid("an admin token has every right on every project")
+	case ask.Kind == holdfast.AgentToken && (ask.Project == "" || ask.Right == holdfast.MayAdmin):
+		return invalid("an agent's token belongs to one project and may read or write")
+	case !ask.Right.Includes(holdfast.MayRead):
+		return invalid("a token's right is read, write or admin")
+	case ask.ExpiresIn < 0:
+		return invalid("a token cannot expire in the past")
+	}
+	return nil
+}
+
+func (p *Platform) insertToken(tx *store.Tx, who holdfast.Principal, ask NewToken, project holdfast.ProjectID) (string, holdfast.Token, error) {
+	secret := newSecret("hf_" + string(ask.Kind) + "_")
+	t := holdfast.Token{ID: newID("tok"), Name: ask.Name, Kind: ask.Kind, ProjectID: project, Right: ask.Right, CreatedAt: p.now()}
+	if ask.ExpiresIn > 0 {
+		t.ExpiresAt = t.CreatedAt.Add(ask.ExpiresIn)
+	}
+	if err := tx.InsertToken(t, hashSecret(secret)); err != nil {
+		return "", t, err
+	}
+	return secret, t, p.record(tx, who, "token.create", t.Name, map[string]any{"id": t.ID, "kind": t.Kind, "right": t.Right, "project": t.ProjectID})
+}
+
+// Tokens lists all tokens, without their secrets.
+func (p *Platform) Tokens(ctx context.Context, who holdfast.Principal) ([]holdfast.Token, error) {
+	if err := checkInstallation(who); err != nil {
+		return nil, err
+	}
+	var out []holdfast.Token
+	err := p.store.View(ctx, func(tx *store.Tx) (err error) { out, err = tx.Tokens(); return err })
+	return out, err
+}
+
+// RevokeToken ends a token at once.
+func (p *Platform) RevokeToken(ctx context.Context, who holdfast.Principal, id string) error {
+	if err := checkInstallation(who); err != nil {
+		return err
+	}
+	return p.store.Update(ctx, func(tx *store.Tx) error {
+		if err := tx.DeleteToken(id); err != nil {
+			return err
+		}
+		return p.record(tx, who, "token.revoke", id, nil)
+	})
+}
+
+// setupLifetime is how long the link of the first start is good for.
+const setupLifetime = 24 * time.Hour
+
+// FirstStart makes the admin token and the one-time set-up token of an installation that has no token yet. Both are empty when
+// it has.
+func (p *Platform) FirstStart(ctx context.Context) (admin, setup string, err error) {
+	err = p.store.Update(ctx, func(tx *store.Tx) error {
+		tokens, err := tx.Tokens()
+		if err != nil || len(tokens) > 0 {
+			return err
+		}
+		if admin, _, err = p.insertToken(tx, System(), NewToken{Name: "first admin", Kind: holdfast.AdminToken, Right: holdfast.MayAdmin}, ""); err != nil {
+			return err
+		}
+		setup, _, err = p.insertToken(tx, System(), NewToken{Name: "set-up", Kind: holdfast.SetupToken, Right: holdfast.MayAdmin, ExpiresIn: setupLifetime}, "")
+		return err
+	})
+	return admin, setup, err
+}
+
+// RedeemSetup exchanges the one-time set-up token for an admin token with the given name.
+func (p *Platform) RedeemSetup(ctx context.Context, setupSecret, name string) (string, holdfast.Token, error) {
+	var secret string
+	var t holdfast.Token
+	if name == "" || len(name) > 100 {
+		return "", t, &holdfast.Error{Kind: holdfast.Invalid, Message: "a token needs a name of at most 100 bytes"}
+	}
+	err := p.store.Update(ctx, func(tx *store.Tx) error {
+		setup, err := tx.TokenByHash(hashSecret(setupSecret))
+		if holdfast.KindOf(err) == holdfast.NotFound || err == nil && (setup.Kind != holdfast.SetupToken || p.now().After(setup.ExpiresAt)) {
+			return &holdfast.Error{Kind: holdfast.Unauthenticated, Message: "the set-up link was used already or has expired", Hint: "the admin token lies in admin.token in the data directory"}
+		}
+		if err != nil {
+			return err
+		}
+		if err := tx.DeleteToken(setup.ID); err != nil {
+			return err
+		}
+		who := holdfast.Principal{Name: "set-up link"}
+		secret, t, err = p.insertToken(tx, who, NewToken{Name: name, Kind: holdfast.AdminToken, Right: holdfast.MayAdmin}, "")
+		return err
+	})
+	return secret, t, err
+}
+
+// newSecret makes a secret of 256 random bits behind a prefix by which scanners recognise it.
+func newSecret(prefix string) string {
+	var b [32]byte
+	rand.Read(b[:]) // never fails: crypto/rand ends the process instead
+	return prefix + base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+// newPassword makes a password of letters and digits only, so that it needs no quoting in URLs, shells and files.
+func newPassword() string { return rand.Text() + rand.Text()[:6] }
+
+// newID makes an identifier that is never used again. Its prefix says of what it is.
+func newID(prefix string) string {
+	var b [10]byte
+	rand.Read(b[:])
+	return prefix + "_" + hex.EncodeToString(b[:])
+}
+
+func hashSecret(secret string) []byte {
+	h := sha256.Sum256([]byte(secret))
+	return h[:]
+}

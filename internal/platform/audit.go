@@ -1,0 +1,49 @@
+package platform
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/store"
+)
+
+// AuditEntry is one line of the audit trail.
+type AuditEntry = store.AuditEntry
+
+// record adds to the audit trail, in the transaction of the change itself: what was done is recorded, what is recorded was done.
+func (p *Platform) record(tx *store.Tx, who holdfast.Principal, action, subject string, detail map[string]any) error {
+	if detail == nil {
+		detail = map[string]any{}
+	}
+	raw, err := json.Marshal(detail)
+	if err != nil {
+		return err
+	}
+	return tx.Append(store.AuditEntry{At: p.now(), Actor: who.Name, Source: who.Source, Action: action, Subject: subject, Detail: string(raw)})
+}
+
+// recordAlone records what changes nothing in the metadata, such as looking at a password.
+func (p *Platform) recordAlone(ctx context.Context, who holdfast.Principal, action, subject string, detail map[string]any) error {
+	return p.store.Update(ctx, func(tx *store.Tx) error { return p.record(tx, who, action, subject, detail) })
+}
+
+// Audit lists the audit trail, the newest first: at most limit entries before number before (0: from the end).
+func (p *Platform) Audit(ctx context.Context, who holdfast.Principal, before int64, limit int) ([]AuditEntry, error) {
+	if err := checkInstallation(who); err != nil {
+		return nil, err
+	}
+	var out []AuditEntry
+	err := p.store.View(ctx, func(tx *store.Tx) (err error) { out, err = tx.Audit(before, limit); return err })
+	return out, err
+}
+
+// VerifyAudit checks the whole trail and returns how many entries it has.
+func (p *Platform) VerifyAudit(ctx context.Context, who holdfast.Principal) (int64, error) {
+	if err := checkInstallation(who); err != nil {
+		return 0, err
+	}
+	var n int64
+	err := p.store.View(ctx, func(tx *store.Tx) (err error) { n, err = tx.VerifyAudit(); return err })
+	return n, err
+}

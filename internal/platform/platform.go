@@ -1,0 +1,119 @@
+// Package platform holds the use cases: creating a project, waking a branch, rotating credentials. It joins the other rooms and
+// is the one place where permission and protection are decided: every exported method takes the principal who asks.
+//
+// A caller may rely on this: what takes time is a durable job that is done or taken back, never left half; what changes
+// something is in the audit trail in the same transaction; every refusal is a *holdfast.Error that says why.
+package platform
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/fleet"
+	"github.com/holdfast/holdfast/internal/store"
+)
+
+// Config is what a Platform is made of.
+type Config struct {
+	Store *store.Store
+	// Fleet describes the servers' home; the hooks in it are filled by the platform.
+	Fleet fleet.Config
+	// GatewayAddress is host:port under which clients reach the front door; it stands in connection strings.
+	GatewayAddress string
+	// LoadSample fills a database with sample data as its owner, in the transaction that it is given. Nil: there is none to load.
+	LoadSample func(ctx context.Context, tx pgx.Tx, rows int, progress func(done, total int64)) error
+	Log        *slog.Logger
+	Now        func() time.Time // nil: time.Now
+}
+
+// Platform is the product behind the API.
+type Platform struct {
+	store   *store.Store
+	fleet   *fleet.Fleet
+	jobs    *jobs
+	log     *slog.Logger
+	now     func() time.Time
+	sample  func(ctx context.Context, tx pgx.Tx, rows int, progress func(done, total int64)) error
+	gateway struct {
+		host string
+		port int
+	}
+	directory directory
+	sizes     sizes
+
+	closing sync.Once
+	stop    context.CancelFunc // ends what runs in wg
+	wg      sync.WaitGroup
+}
+
+// Open brings the installation to life: adopts the servers that run, takes up unfinished jobs. Close ends it.
+func Open(ctx context.Context, c Config) (*Platform, error) {
+	p := &Platform{store: c.Store, log: c.Log, now: c.Now, sample: c.LoadSample}
+	if p.now == nil {
+		p.now = time.Now
+	}
+	host, port, err := net.SplitHostPort(c.GatewayAddress)
+	if err == nil {
+		p.gateway.host = host
+		p.gateway.port, err = strconv.Atoi(port)
+	}
+	if err != nil {
+		return nil, &holdfast.Error{Kind: holdfast.Invalid, Message: "the gateway's address is not host:port", Cause: err}
+	}
+	p.jobs = newJobs(c.Store, c.Log, p.now)
+	p.jobs.kinds[createProjectJob] = jobKind{run: p.runCreateProject, undo: p.undoCreateProject}
+	p.jobs.kinds[rotateJob] = jobKind{run: p.runRotate}
+	if err := p.directory.load(ctx, p.store); err != nil {
+		return nil, err
+	}
+	if err := p.openFleet(ctx, c.Fleet); err != nil {
+		return nil, err
+	}
+	if err := p.jobs.resume(ctx); err != nil {
+		return nil, errors.Join(err, p.fleet.Close())
+	}
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	p.stop = stop
+	p.wg.Go(func() { p.measure(background) })
+	return p, nil
+}
+
+// Close ends the control plane's work. Servers go on running and unfinished jobs go on at the next start. Twice is harmless.
+func (p *Platform) Close() error {
+	var err error
+	p.closing.Do(func() {
+		p.quiet()
+		err = p.fleet.Close()
+	})
+	return err
+}
+
+// Shutdown is Close after stopping every server cleanly.
+func (p *Platform) Shutdown(ctx context.Context) error {
+	var err error
+	p.closing.Do(func() {
+		p.quiet()
+		err = p.fleet.Shutdown(ctx)
+	})
+	return err
+}
+
+// quiet ends everything of the platform's own.
+func (p *Platform) quiet() {
+	p.stop()
+	p.jobs.close()
+	p.wg.Wait()
+}
+
+// Ready says whether requests can be served.
+func (p *Platform) Ready(ctx context.Context) error {
+	return p.store.View(ctx, func(tx *store.Tx) error { _, err := tx.Projects(); return err })
+}
