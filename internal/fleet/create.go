@@ -33,12 +33,22 @@ func (f *Fleet) Create(ctx context.Context, spec Spec, prepare func(ctx context.
 		return err
 	}
 	spec.Major = install.Major
+	return f.beside(ctx, spec, install, func(ctx context.Context, building string) error {
+		return f.build(ctx, spec, f.serverAt(building, install), prepare)
+	})
+}
+
+// beside lets make fill a directory beside the branch's own and gives it its name when it is whole.
+func (f *Fleet) beside(ctx context.Context, spec Spec, install postgres.Installation, make func(ctx context.Context, building string) error) error {
 	dir := f.Dir(spec)
 	building := filepath.Join(filepath.Dir(dir), newPrefix+filepath.Base(dir))
 	if err := f.clearLeftover(ctx, building); err != nil {
 		return err
 	}
-	if err := f.build(ctx, spec, f.serverAt(building, install), prepare); err != nil {
+	if err := f.config.Account.MkdirAll(building); err != nil {
+		return unwritable(err, filepath.Dir(dir))
+	}
+	if err := make(ctx, building); err != nil {
 		// The caller's context may be what ended: clearing up must not end with it.
 		return errors.Join(unwritable(err, filepath.Dir(dir)), f.clearLeftover(context.WithoutCancel(ctx), building))
 	}
@@ -92,9 +102,6 @@ func (f *Fleet) admit(b *branch) error {
 }
 
 func (f *Fleet) build(ctx context.Context, spec Spec, server *postgres.Server, prepare func(context.Context, *postgres.Server) error) error {
-	if err := f.config.Account.MkdirAll(filepath.Dir(server.DataDir())); err != nil {
-		return err
-	}
 	if err := server.Init(ctx, postgres.InitOptions{Parameters: spec.parameters(server.Installation())}); err != nil {
 		return err
 	}
@@ -114,6 +121,11 @@ func (f *Fleet) build(ctx context.Context, spec Spec, server *postgres.Server, p
 			return err
 		}
 	}
+	return stopWhole(ctx, server)
+}
+
+// stopWhole stops a server that was made beside and makes sure that it is whole.
+func stopWhole(ctx context.Context, server *postgres.Server) error {
 	if err := server.Stop(ctx, postgres.Fast); err != nil {
 		return err
 	}

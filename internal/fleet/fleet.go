@@ -26,6 +26,7 @@ import (
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/postgres"
+	"github.com/holdfast/holdfast/internal/volume"
 )
 
 // Config is what a Fleet needs. Everything without a remark is required.
@@ -35,6 +36,8 @@ type Config struct {
 	Root          string // below it each branch has a directory named after its ID; made where absent
 	Logger        *slog.Logger
 	Hooks         Hooks
+	// Volume clones data directories below Root. Nil: Clone is refused.
+	Volume *volume.Volume
 	// Ticks drives the search for idle branches. Nil: once a second.
 	Ticks <-chan time.Time
 	// Backoff says how long to wait before the n-th restart of a server that died; n counts from 1. Nil: none for the first,
