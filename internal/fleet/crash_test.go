@@ -189,20 +189,17 @@ func TestAfterACrashOfTheMachineBranchesRecover(t *testing.T) {
 	}
 }
 
-const childRoot = "FLEET_TEST_ROOT"
+// What a child process of a test is to do, and where.
+const (
+	childTask = "FLEET_TEST_TASK"
+	childRoot = "FLEET_TEST_ROOT"
+)
 
-// The control plane is killed while it uses a branch; the next one finds the server running.
-func TestServersSurviveAKilledControlPlane(t *testing.T) {
-	if root := os.Getenv(childRoot); root != "" {
-		controlPlane(t, root)
-	}
-	y := newYard(t)
-	y.create(t, spec())
-	if err := y.Close(); err != nil {
-		t.Fatal(err)
-	}
-	child := exec.Command(os.Args[0], "-test.run=^TestServersSurviveAKilledControlPlane$")
-	child.Env = append(os.Environ(), childRoot+"="+y.config.Root)
+// controlPlane runs the test of this name again in a process of its own, which finds task in childTask.
+func (y *yard) controlPlane(t *testing.T, task string) (child *exec.Cmd, said *bufio.Scanner) {
+	t.Helper()
+	child = exec.Command(os.Args[0], "-test.run=^"+strings.SplitN(t.Name(), "/", 2)[0]+"$")
+	child.Env = append(os.Environ(), childTask+"="+task, childRoot+"="+y.config.Root)
 	out, err := child.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -210,14 +207,51 @@ func TestServersSurviveAKilledControlPlane(t *testing.T) {
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}
-	lines := bufio.NewScanner(out)
-	for lines.Scan() && !strings.Contains(lines.Text(), "awake") {
-	}
-	pid := y.postmaster(t)
+	return child, bufio.NewScanner(out)
+}
+
+func killAndWait(t *testing.T, child *exec.Cmd) {
+	t.Helper()
 	if err := child.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = child.Wait() // it was killed
+}
+
+// childYard is the yard of a child process; nil in the test itself.
+func childYard(t *testing.T, specs ...fleet.Spec) *yard {
+	t.Helper()
+	root := os.Getenv(childRoot)
+	if root == "" {
+		return nil
+	}
+	y := newYard(t, func(c *fleet.Config) { c.Root = root })
+	if err := y.Close(); err != nil {
+		t.Fatal(err)
+	}
+	y.open(t, specs...)
+	return y
+}
+
+// The control plane is killed while it uses a branch; the next one finds the server running.
+func TestServersSurviveAKilledControlPlane(t *testing.T) {
+	if y := childYard(t, spec()); y != nil {
+		if err := y.Wake(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Println("awake")
+		select {}
+	}
+	y := newYard(t)
+	y.create(t, spec())
+	if err := y.Close(); err != nil {
+		t.Fatal(err)
+	}
+	child, said := y.controlPlane(t, "wake")
+	for said.Scan() && !strings.Contains(said.Text(), "awake") {
+	}
+	pid := y.postmaster(t)
+	killAndWait(t, child)
 	y.open(t, spec())
 	if got := y.activity(t); got != holdfast.Awake || y.postmaster(t) != pid {
 		t.Errorf("it is %s, process %d then %d", got, pid, y.postmaster(t))
@@ -227,17 +261,38 @@ func TestServersSurviveAKilledControlPlane(t *testing.T) {
 	}
 }
 
-func controlPlane(t *testing.T, root string) {
-	y := newYard(t, func(c *fleet.Config) { c.Root = root })
-	if err := y.Close(); err != nil {
-		t.Fatal(err)
+// However far it came with making a branch when it was killed, the next control plane finds nothing, or the whole branch.
+func TestACreateThatIsKilledAnywhereLeavesNothingHalfMade(t *testing.T) {
+	if y := childYard(t); y != nil {
+		if err := y.Create(t.Context(), spec(), prepare); err != nil {
+			t.Fatal(err)
+		}
+		select {}
 	}
-	y.open(t, spec())
-	if err := y.Wake(t.Context(), id); err != nil {
-		t.Fatal(err)
+	for _, moment := range []string{".new-b1", ".new-b1/data/PG_VERSION", ".new-b1/data/base/1/PG_VERSION", ".new-b1/data/base/4/PG_VERSION", ".new-b1/data/postmaster.pid",
+		".new-b1/data.socket/.s.PGSQL.5432", "b1"} {
+		t.Run(filepath.Base(filepath.Dir(moment))+" "+filepath.Base(moment), func(t *testing.T) {
+			y := newYard(t)
+			if err := y.Close(); err != nil {
+				t.Fatal(err)
+			}
+			child, _ := y.controlPlane(t, "create")
+			waitUntil(t, func() bool {
+				_, err := os.Lstat(filepath.Join(y.config.Root, moment))
+				return err == nil
+			})
+			killAndWait(t, child)
+			if _, err := os.Stat(y.Dir(spec())); err == nil {
+				y.open(t, spec())
+				if got := y.kept(t); got != 7 {
+					t.Errorf("the branch holds %d", got)
+				}
+				return
+			}
+			y.open(t)
+			y.wantNothing(t)
+		})
 	}
-	fmt.Println("awake")
-	select {}
 }
 
 // A control plane that dies while it makes a branch leaves nothing that the next one keeps.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -70,28 +71,45 @@ func spec(change ...func(*fleet.Spec)) fleet.Spec {
 	return s
 }
 
-// create makes the branch with a table that holds one row.
+// create makes the branch with an owner and a table that holds one row. The making itself is done once and then copied: it takes
+// longer than all else in most tests.
 func (y *yard) create(t *testing.T, s fleet.Spec) {
 	t.Helper()
-	err := y.Create(t.Context(), s, func(ctx context.Context, server *postgres.Server) error {
-		conn, err := server.Connect(ctx, postgres.MaintenanceDatabase)
+	template := pgtest.Kept(t, "branch", func(dir string) {
+		config := y.config
+		config.Root = dir
+		f, err := fleet.Open(t.Context(), config, nil)
 		if err != nil {
-			return err
+			t.Fatal(err)
 		}
-		defer conn.Close(ctx)
-		verifier, err := postgres.NewVerifier(pgtest.OwnerPassword)
-		if err != nil {
-			return err
+		defer f.Close()
+		if err := f.Create(t.Context(), spec(), prepare); err != nil {
+			t.Fatal(err)
 		}
-		if err := postgres.PutOwner(ctx, conn, pgtest.Owner, verifier); err != nil {
-			return err
-		}
-		_, err = conn.Exec(ctx, "CREATE TABLE public.kept AS SELECT 7 AS n")
-		return err
 	})
-	if err != nil {
+	if out, err := exec.CommandContext(t.Context(), "cp", "-a", filepath.Join(template, string(id)), y.Dir(s)).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if _, err := y.Put(t.Context(), s); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func prepare(ctx context.Context, server *postgres.Server) error {
+	conn, err := server.Connect(ctx, postgres.MaintenanceDatabase)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	verifier, err := postgres.NewVerifier(pgtest.OwnerPassword)
+	if err != nil {
+		return err
+	}
+	if err := postgres.PutOwner(ctx, conn, pgtest.Owner, verifier); err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, "CREATE TABLE public.kept AS SELECT 7 AS n")
+	return err
 }
 
 func (y *yard) activity(t *testing.T) holdfast.Activity {
@@ -182,7 +200,9 @@ func (y *yard) kill(t *testing.T) {
 func TestCreateWakeSleepRemove(t *testing.T) {
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	y := newYard(t)
-	y.create(t, spec())
+	if err := y.Create(t.Context(), spec(), prepare); err != nil {
+		t.Fatal(err)
+	}
 	if got := y.activity(t); got != holdfast.Asleep {
 		t.Errorf("a new branch is %s", got)
 	}

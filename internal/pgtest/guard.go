@@ -88,6 +88,30 @@ func Dir(t testing.TB) string {
 	return dir
 }
 
+// Kept returns a directory of the whole test process, which make fills when the first test asks for it by name: for what is costly
+// to make and only copied afterwards. It is removed when the test process has ended.
+func Kept(t testing.TB, name string, make func(dir string)) string {
+	t.Helper()
+	dir := filepath.Join(guardedRoot(t), "kept-"+name)
+	kept.Lock()
+	defer kept.Unlock()
+	if kept.made[dir] {
+		return dir
+	}
+	if err := errors.Join(os.RemoveAll(dir), Account(t).MkdirAll(dir)); err != nil {
+		t.Fatal(err)
+	}
+	make(dir)
+	kept.made[dir] = true
+	return dir
+}
+
+// kept says what Kept has made.
+var kept = struct {
+	sync.Mutex
+	made map[string]bool
+}{made: map[string]bool{}}
+
 // EndProcessesBelow kills every process whose working directory is dir or below it, and waits until they have ended.
 func EndProcessesBelow(t testing.TB, dir string) {
 	t.Helper()
