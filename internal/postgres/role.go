@@ -75,6 +75,52 @@ func PutDatabase(ctx context.Context, conn *pgx.Conn, name, owner string) error 
 	return execAll(ctx, conn, fmt.Sprintf("create the database %q", name), []string{statement})
 }
 
+// LockLogins takes the passwords of every role but superusers. Nobody can log in until a role is given a new one.
+func LockLogins(ctx context.Context, conn *pgx.Conn) error {
+	rows, err := conn.Query(ctx, `SELECT rolname FROM pg_catalog.pg_authid WHERE NOT rolsuper AND rolpassword IS NOT NULL`)
+	if err != nil {
+		return fmt.Errorf("read the roles: %w", err)
+	}
+	roles, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("read the roles: %w", err)
+	}
+	statements := make([]string, len(roles))
+	for i, role := range roles {
+		statements[i] = "ALTER ROLE " + holdfast.QuoteIdentifier(role) + " PASSWORD NULL"
+	}
+	return execAll(ctx, conn, "lock the login roles", statements)
+}
+
+// RenameDatabase gives a database another name and ends the sessions that are in it. One that has the new name already is fine.
+func RenameDatabase(ctx context.Context, conn *pgx.Conn, from, to string) error {
+	var oldThere, newThere bool
+	err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = $1), EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = $2)`, from, to).Scan(&oldThere, &newThere)
+	if err != nil {
+		return fmt.Errorf("look for the database %q: %w", from, err)
+	}
+	switch {
+	case from == to:
+		return nil
+	case newThere && !oldThere: // done before, perhaps but for the last step
+		return execAll(ctx, conn, "open the database", []string{"ALTER DATABASE " + holdfast.QuoteIdentifier(to) + " ALLOW_CONNECTIONS true"})
+	case newThere:
+		return &holdfast.Error{Kind: holdfast.Conflict, Message: fmt.Sprintf("the server has a database %q already", to), Hint: "rename or drop it first"}
+	}
+	old := holdfast.QuoteIdentifier(from)
+	// Nobody may come in between the end of the sessions and the renaming.
+	err = execAll(ctx, conn, fmt.Sprintf("rename the database %q", from), []string{
+		"ALTER DATABASE " + old + " ALLOW_CONNECTIONS false",
+		"SELECT pg_catalog.pg_terminate_backend(pid, 10000) FROM pg_catalog.pg_stat_activity WHERE datname = " + holdfast.QuoteLiteral(from) + " AND pid <> pg_catalog.pg_backend_pid()",
+		"ALTER DATABASE " + old + " RENAME TO " + holdfast.QuoteIdentifier(to),
+		"ALTER DATABASE " + holdfast.QuoteIdentifier(to) + " ALLOW_CONNECTIONS true",
+	})
+	if err != nil {
+		_ = execAll(context.WithoutCancel(ctx), conn, "open the database again", []string{"ALTER DATABASE " + old + " ALLOW_CONNECTIONS true"}) // the first error is the one to report
+	}
+	return err
+}
+
 // Login is a role that can log in, with what is needed to check its password.
 type Login struct {
 	Role            string

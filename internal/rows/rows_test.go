@@ -225,3 +225,21 @@ func TestAMaskingRuleThatCannotHoldChangesNothing(t *testing.T) {
 		t.Errorf("ids are %v", ids)
 	}
 }
+
+func TestEmptyingLeavesTheSchema(t *testing.T) {
+	conn := pgtest.Start(t).Database(t).Connect(t)
+	pgtest.Exec(t, conn, `CREATE TABLE a (id serial PRIMARY KEY); CREATE TABLE b (a int REFERENCES a, s text); CREATE TABLE p (n int) PARTITION BY LIST (n); CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1);
+		CREATE TABLE log (s text); CREATE MATERIALIZED VIEW m AS SELECT * FROM a; CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO log VALUES (current_user); RETURN NULL; END';
+		CREATE TRIGGER always AFTER TRUNCATE ON a EXECUTE FUNCTION note(); ALTER TABLE a ENABLE ALWAYS TRIGGER always;
+		INSERT INTO a DEFAULT VALUES; INSERT INTO b VALUES (1, 'x'); INSERT INTO p VALUES (1); REFRESH MATERIALIZED VIEW m; SELECT lo_create(0)`)
+	if err := rows.Empty(t.Context(), conn); err != nil {
+		t.Fatal(err)
+	}
+	if n := pgtest.Value[int](t, conn, `SELECT ((SELECT count(*) FROM a) + (SELECT count(*) FROM b) + (SELECT count(*) FROM p) + (SELECT count(*) FROM m) + (SELECT count(*) FROM log)
+		+ (SELECT count(*) FROM pg_largeobject_metadata) + (SELECT count(*) FROM pg_trigger WHERE tgname = 'always' AND tgenabled <> 'A'))::int`); n != 0 {
+		t.Errorf("%d rows are left, or a user's trigger ran or was changed", n)
+	}
+	if n := pgtest.Value[int](t, conn, `INSERT INTO a DEFAULT VALUES RETURNING id`); n != 1 {
+		t.Errorf("the sequence goes on at %d", n)
+	}
+}
