@@ -57,6 +57,29 @@ func checkBranch(who holdfast.Principal, b store.Branch, want holdfast.Right) er
 	return nil
 }
 
+// checkCopy refuses who may not have a copy of the branch's data. A copy of production shows production: it takes an admin, unless it is
+// masked or has no rows.
+func checkCopy(who holdfast.Principal, from store.Branch, ask NewBranch) error {
+	if from.Environment == holdfast.Production && !ask.Masked && !ask.SchemaOnly {
+		if who.Kind == holdfast.AgentToken {
+			return &holdfast.Error{Kind: holdfast.NotAllowed, Message: "an agent may not copy production's rows", Hint: "ask for a masked branch, or one with the schema only"}
+		}
+		return checkBranch(who, from, holdfast.MayAdmin)
+	}
+	if !who.Right.Includes(holdfast.MayWrite) {
+		return refused(who, holdfast.MayWrite, from.Ref().String())
+	}
+	return nil
+}
+
+// checkProtection refuses who may not change whether a branch is protected.
+func checkProtection(who holdfast.Principal, b store.Branch) error {
+	if who.Kind == holdfast.AgentToken {
+		return agentRefused("change protection")
+	}
+	return checkBranch(who, b, holdfast.MayAdmin)
+}
+
 // checkInstallation refuses who may not change what concerns every project.
 func checkInstallation(who holdfast.Principal) error {
 	if who.Kind == holdfast.AgentToken {

@@ -71,6 +71,9 @@ func Open(ctx context.Context, c Config) (*Platform, error) {
 	p.jobs = newJobs(c.Store, c.Log, p.now)
 	p.jobs.kinds[createProjectJob] = jobKind{run: p.runCreateProject, undo: p.undoCreateProject}
 	p.jobs.kinds[rotateJob] = jobKind{run: p.runRotate}
+	p.jobs.kinds[createBranchJob] = jobKind{run: p.runCreateBranch, undo: p.undoCreateBranch}
+	p.jobs.kinds[deleteBranchJob] = jobKind{run: p.runDeleteBranch}
+	p.jobs.kinds[renameBranchJob] = jobKind{run: p.runRenameBranch, undo: p.undoRenameBranch}
 	if err := p.directory.load(ctx, p.store); err != nil {
 		return nil, err
 	}
@@ -83,6 +86,7 @@ func Open(ctx context.Context, c Config) (*Platform, error) {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	p.stop = stop
 	p.wg.Go(func() { p.measure(background) })
+	p.wg.Go(func() { p.expire(background) })
 	return p, nil
 }
 

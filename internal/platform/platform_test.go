@@ -19,6 +19,7 @@ import (
 	"github.com/holdfast/holdfast/internal/fleet"
 	"github.com/holdfast/holdfast/internal/pgtest"
 	"github.com/holdfast/holdfast/internal/store"
+	"github.com/holdfast/holdfast/internal/volume"
 )
 
 var admin = holdfast.Principal{Name: "admin", Kind: holdfast.AdminToken, Right: holdfast.MayAdmin}
@@ -36,13 +37,17 @@ func newHome(t *testing.T) home {
 
 func (h home) open(t *testing.T) *Platform {
 	t.Helper()
+	v, err := volume.Open(t.Context(), h.root)
+	if err != nil {
+		t.Fatal(err)
+	}
 	p, err := Open(t.Context(), Config{Store: h.store, GatewayAddress: "127.0.0.1:6432", Log: slog.New(slog.DiscardHandler),
 		LoadSample: func(ctx context.Context, tx pgx.Tx, rows int, progress func(done, total int64)) error {
 			progress(1, 1)
 			_, err := tx.Exec(ctx, `CREATE TABLE sample AS SELECT generate_series(1, $1::int) AS n`, rows)
 			return err
 		},
-		Fleet: fleet.Config{Installations: pgtest.Installations(t), Account: pgtest.Account(t), Root: h.root, Logger: slog.New(slog.DiscardHandler)}})
+		Fleet: fleet.Config{Installations: pgtest.Installations(t), Account: pgtest.Account(t), Root: h.root, Volume: v, Logger: slog.New(slog.DiscardHandler)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,7 +230,7 @@ func TestAProjectThatCannotBeMadeLeavesNothing(t *testing.T) {
 	if holdfast.KindOf(err) != holdfast.Precondition || !strings.Contains(err.Error(), "No space left") {
 		t.Errorf("got %v", err)
 	}
-	if entries, err := os.ReadDir(h.root); err != nil || len(entries) != 0 {
+	if entries, err := os.ReadDir(h.root); err != nil || len(entries) != 2 { // the volume's own two
 		t.Errorf("left behind: %v, %v", entries, err)
 	}
 	if _, err := p.Project(t.Context(), admin, "shop"); holdfast.KindOf(err) != holdfast.NotFound {

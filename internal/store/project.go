@@ -10,6 +10,7 @@ import (
 const (
 	Creating = "creating"
 	Ready    = "ready"
+	Purged   = "purged" // deleted, and nothing of it is left on this machine
 )
 
 const projectColumns = `id, name, major, state, created_at, deleted_at`
