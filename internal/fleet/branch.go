@@ -39,6 +39,7 @@ type branch struct {
 	crashes       []time.Time
 	restartNeeded bool
 	nextCheck     time.Time // when to look again whether it is idle
+	callOff       func()    // ends the hook of a sleep that nobody asked for; nil when there is none
 }
 
 // task is one operation on a branch.

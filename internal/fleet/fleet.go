@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -48,7 +49,7 @@ type Config struct {
 // Hooks let the caller take part. Each may be nil.
 type Hooks struct {
 	// BeforeSleep is called while the branch still runs and admits nobody new. It may connect through the Server of the
-	// branch. An error keeps the branch awake.
+	// branch. An error keeps the branch awake. When nobody asked for the sleep and somebody comes meanwhile, ctx ends.
 	BeforeSleep func(ctx context.Context, id holdfast.BranchID) error
 }
 
@@ -69,7 +70,8 @@ type Fleet struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 
-	draining atomic.Bool // Shutdown has begun: nothing is started any more
+	recovering chan struct{} // a place for each recovery that goes on at once
+	draining   atomic.Bool   // Shutdown has begun: nothing is started any more
 
 	mu          sync.Mutex
 	closed      bool
@@ -92,6 +94,7 @@ func Open(ctx context.Context, config Config, specs []Spec) (*Fleet, error) {
 		config.Backoff = defaultBackoff
 	}
 	f := &Fleet{config: config, branches: map[holdfast.BranchID]*branch{}, creating: map[holdfast.BranchID]bool{}, subscribers: map[*Subscription]bool{}}
+	f.recovering = make(chan struct{}, max(2, runtime.NumCPU()/2))
 	f.life, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	if err := f.clearLeftovers(ctx, specs); err != nil {
 		f.cancel()
@@ -146,8 +149,16 @@ func (f *Fleet) takeCharge(b *branch) {
 	case !running && control.ShutDownCleanly():
 		b.set(holdfast.Asleep, nil)
 	default:
-		// It is starting or stopping, or it was cut off. Waking it waits, or recovers.
-		_, _ = f.wakeTask(b) // only a closed Fleet or a removed branch has an error here
+		// It is starting or stopping, or it was cut off. Waking it waits, or recovers. After a crash of the machine that is all
+		// of them, which would starve each other; whoever is asked for does not stand in this queue.
+		f.spawn(func(ctx context.Context) {
+			select {
+			case f.recovering <- struct{}{}:
+				defer func() { <-f.recovering }()
+				_ = f.wake(ctx, b) // the branch's status says what became of it
+			case <-ctx.Done():
+			}
+		})
 	}
 }
 

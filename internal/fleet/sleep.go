@@ -74,12 +74,8 @@ func (f *Fleet) runSleep(ctx context.Context, b *branch, t *task, order sleepOrd
 // maySleep runs the hook and then, at the last moment, looks whether somebody uses the branch.
 func (f *Fleet) maySleep(ctx context.Context, b *branch, order sleepOrder) error {
 	unused := b.lastUse.Load()
-	if hook := f.config.Hooks.BeforeSleep; hook != nil {
-		if err := hook(ctx, b.id); err != nil && order.last {
-			f.config.Logger.Warn("stopping although the last step before it failed", "branch", b.id, "err", err)
-		} else if err != nil {
-			return fmt.Errorf("prepare the branch for sleep: %w", err)
-		}
+	if err := f.beforeSleep(ctx, b, order); err != nil {
+		return err
 	}
 	if order.force {
 		return nil
@@ -105,6 +101,41 @@ func (f *Fleet) maySleep(ctx context.Context, b *branch, order sleepOrder) error
 		return busy("somebody has come")
 	}
 	return nil
+}
+
+// beforeSleep runs the hook. It may wait for something far away; where nobody asked for the sleep, whoever comes does not
+// wait for that.
+func (f *Fleet) beforeSleep(ctx context.Context, b *branch, order sleepOrder) error {
+	hook := f.config.Hooks.BeforeSleep
+	if hook == nil {
+		return nil
+	}
+	hookCtx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if order.idle {
+		b.setCallOff(cancel)
+		defer b.setCallOff(nil)
+		if b.waiting.Load() > 0 { // who came before there was anything to call off
+			return busy("somebody has come")
+		}
+	}
+	err := hook(hookCtx, b.id)
+	switch {
+	case err == nil:
+		return nil
+	case hookCtx.Err() != nil && ctx.Err() == nil:
+		return busy("somebody has come")
+	case order.last:
+		f.config.Logger.Warn("stopping although the last step before it failed", "branch", b.id, "err", err)
+		return nil
+	}
+	return fmt.Errorf("prepare the branch for sleep: %w", err)
+}
+
+func (b *branch) setCallOff(callOff func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.callOff = callOff
 }
 
 func busy(why string) error {

@@ -47,6 +47,9 @@ func (f *Fleet) wakeTask(b *branch) (*task, error) {
 	case b.gone:
 		return nil, notFound(b.id)
 	case b.task != nil:
+		if b.callOff != nil {
+			b.callOff()
+		}
 		return b.task, nil
 	case b.activity == holdfast.Awake:
 		return nil, nil
