@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 // version is the product's version. The build sets it: -ldflags "-X main.version=1.2.3".
@@ -15,8 +16,9 @@ var version = "dev"
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// The first signal asks; from then on the second one kills, as it would any program.
-	context.AfterFunc(ctx, stop)
+	// The first signal asks, the second one kills, as it would any program. Within a second they are the same: whoever started this
+	// program (make, timeout, a shell) may pass on what the terminal has sent to everybody already.
+	context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, stop) })
 	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)

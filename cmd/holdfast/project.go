@@ -8,10 +8,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast/holdfast/internal/api"
+	"github.com/holdfast/holdfast/internal/sample"
 )
-
-// defaultSampleRows is a small sample: it is loaded in a few seconds.
-const defaultSampleRows = 10_000
 
 func (c *cli) projectCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "project", Aliases: []string{"projects"}, Short: "Create and see projects",
@@ -22,7 +20,7 @@ func (c *cli) projectCommand() *cobra.Command {
 
 func (c *cli) projectCreateCommand() *cobra.Command {
 	var ask api.NewProject
-	var sample bool
+	var withSample bool
 	wait := waiting{wait: true}
 	cmd := &cobra.Command{
 		Use:   "create NAME",
@@ -33,8 +31,8 @@ func (c *cli) projectCreateCommand() *cobra.Command {
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			rows := cmd.Flags().Changed("rows")
-			if sample && !rows {
-				ask.SampleRows = defaultSampleRows
+			if withSample && !rows {
+				ask.SampleRows = sample.DefaultRows
 			}
 			if rows && ask.SampleRows < 1 {
 				return usage(cmd, fmt.Errorf("--rows %d is not a number of rows", ask.SampleRows))
@@ -50,8 +48,8 @@ func (c *cli) projectCreateCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().IntVar(&ask.Major, "postgres", 0, "PostgreSQL's major version (default: the server's)")
-	cmd.Flags().BoolVar(&sample, "sample", false, "load a sample data set into both databases")
-	cmd.Flags().IntVar(&ask.SampleRows, "rows", 0, fmt.Sprintf("size of the sample data set, in rows (default %d); implies --sample", defaultSampleRows))
+	cmd.Flags().BoolVar(&withSample, "sample", false, "load a sample data set into both databases")
+	cmd.Flags().IntVar(&ask.SampleRows, "rows", 0, fmt.Sprintf("size of the sample data set, in rows (default %d); implies --sample", sample.DefaultRows))
 	wait.flags(cmd)
 	return cmd
 }

@@ -1,0 +1,373 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/api"
+	"github.com/holdfast/holdfast/internal/pgtest"
+)
+
+// patience bounds what a test waits for from a process; it is never waited for in full unless something is broken.
+const testPatience = 2 * time.Minute
+
+// serving is a server that runs as a process of its own.
+type serving struct {
+	*api.Client
+	dir  string
+	cmd  *exec.Cmd
+	out  *buffer
+	errs *buffer
+	done chan struct{} // closed when the process has ended
+}
+
+// buffer is written by a process and read by a test at the same time.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// launch starts `holdfast serve` in dir and does not wait for it.
+func launch(t *testing.T, dir string, args ...string) *serving {
+	t.Helper()
+	pgtest.Installation(t) // skips where there is none
+	s := &serving{dir: dir, out: &buffer{}, errs: &buffer{}, done: make(chan struct{})}
+	s.cmd = exec.Command("holdfast", append([]string{"serve", "--data", dir, "--http", "127.0.0.1:0", "--gateway", "127.0.0.1:0", "--log-level", "debug"}, args...)...)
+	s.cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_CONFIG_HOME="+dir)
+	s.cmd.Stdout, s.cmd.Stderr = s.out, s.errs
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		s.cmd.Wait()
+		close(s.done)
+	}()
+	t.Cleanup(func() {
+		s.cmd.Process.Kill()
+		<-s.done
+		if t.Failed() {
+			t.Logf("the server said:\n%s%s", s.out, s.errs)
+		}
+	})
+	return s
+}
+
+// serveIn starts a server in dir and waits until it is ready and has said hello.
+func serveIn(t *testing.T, dir string, args ...string) *serving {
+	t.Helper()
+	s := launch(t, dir, args...)
+	until(t, "the server is ready", func() bool {
+		select {
+		case <-s.done:
+			t.Fatalf("the server ended: %s%s", s.out, s.errs)
+		default:
+		}
+		return strings.HasSuffix(s.out.String(), "\n\n")
+	})
+	found, err := (&cli{}).localServer(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Client, err = api.NewClient(found.url, found.token, "test"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Client.Close() })
+	return s
+}
+
+// stop sends a signal, to the server's whole process group as a terminal does, and returns the exit code.
+func (s *serving) stop(t *testing.T, signal syscall.Signal) int {
+	t.Helper()
+	if err := syscall.Kill(-s.cmd.Process.Pid, signal); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-s.done:
+	case <-time.After(testPatience):
+		t.Fatal("the server does not stop")
+	}
+	return s.cmd.ProcessState.ExitCode()
+}
+
+// until polls: the other side is a process that gives no signal.
+func until(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	tick, end := time.NewTicker(20*time.Millisecond), time.After(testPatience)
+	defer tick.Stop()
+	for !is() {
+		select {
+		case <-tick.C:
+		case <-end:
+			t.Fatalf("gave up waiting: %s", what)
+		}
+	}
+}
+
+// serveDir is a directory for a server, closed to others but for passing through.
+func serveDir(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(pgtest.Dir(t), "data")
+	// pgtest's directory belongs to the servers' account alone; ours must be reachable for root and for it.
+	if err := os.MkdirAll(dir, 0o711); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func count(t *testing.T, url, table string) (n int) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if err := conn.QueryRow(t.Context(), "SELECT count(*) FROM "+table).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+var (
+	development = holdfast.BranchRef{Project: "shop", Branch: "development"}
+	production  = holdfast.BranchRef{Project: "shop", Branch: "production"}
+)
+
+func TestAServerFromFirstStartToLastStop(t *testing.T) {
+	dir := serveDir(t)
+	s := serveIn(t, dir, "--sample", "shop", "--rows", "300")
+	said := s.out.String()
+	urls := regexp.MustCompile(`postgres\w*://\S+`).FindAllString(said, -1)
+	link := regexp.MustCompile(`http://127\.0\.0\.1:\d+/setup#hf_setup_\S+`).FindString(said)
+	if len(urls) != 2 || link == "" || !strings.Contains(said, s.URL()) {
+		t.Fatalf("it said:\n%s", said)
+	}
+	for _, url := range urls {
+		if n := count(t, url, "messages"); n != 300 {
+			t.Errorf("%d rows of sample data", n)
+		}
+	}
+	for _, name := range []string{keyFile, adminTokenFile, metadataFile, certKeyFileName} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v", name, info, err)
+		}
+	}
+	token, err := os.ReadFile(filepath.Join(dir, adminTokenFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkNoSecrets(t, s.errs.String(), urls, link, strings.TrimSpace(string(token)))
+
+	// Twice at once: a terminal sends it to everybody, and whoever started the server passes it on.
+	if err := s.cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if code := s.stop(t, syscall.SIGINT); code != 0 {
+		t.Errorf("it ended with %d", code)
+	}
+	if left := pgtest.ProcessesBelow(t, dir); len(left) > 0 {
+		t.Errorf("processes %v are left", left)
+	}
+	if _, err := os.Stat(filepath.Join(dir, serverFile)); err == nil {
+		t.Error("the note of where the server is was left behind")
+	}
+
+	again := serveIn(t, dir, "--sample", "shop", "--rows", "300")
+	if said := again.out.String(); strings.Contains(said, "setup#") || strings.Contains(said, "postgresql://") {
+		t.Errorf("the second start said:\n%s", said)
+	}
+	con, err := again.Connection(t.Context(), development)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := count(t, con.URL, "messages"); n != 300 {
+		t.Errorf("%d rows after a restart", n)
+	}
+}
+
+// checkNoSecrets looks for passwords and tokens in what was logged at the most talkative level.
+func checkNoSecrets(t *testing.T, log string, urls []string, secrets ...string) {
+	t.Helper()
+	for _, u := range urls {
+		config, err := pgx.ParseConfig(u)
+		if err != nil {
+			t.Fatal(err)
+		}
+		secrets = append(secrets, config.Password)
+	}
+	for _, secret := range secrets {
+		if _, fragment, found := strings.Cut(secret, "#"); found {
+			secret = fragment
+		}
+		if strings.Contains(log, secret) {
+			t.Errorf("the log holds a secret: %.12s...", secret)
+		}
+	}
+}
+
+// A crash of the control plane leaves the databases running; the next one takes them over with their sessions' data.
+func TestAKilledServerIsSucceeded(t *testing.T) {
+	dir := serveDir(t)
+	s := serveIn(t, dir)
+	createShop(t, s)
+	con, err := s.Connection(t.Context(), development)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(t.Context(), con.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), "CREATE TABLE kept AS SELECT 1 AS n"); err != nil {
+		t.Fatal(err)
+	}
+	before := pgtest.ProcessesBelow(t, dir)
+	s.stop(t, syscall.SIGKILL)
+	conn.Close(t.Context())
+	if len(before) == 0 || len(pgtest.ProcessesBelow(t, dir)) == 0 {
+		t.Fatal("no database survived")
+	}
+	next := serveIn(t, dir)
+	b, err := next.Branch(t.Context(), development)
+	if err != nil || b.Activity != string(holdfast.Awake) {
+		t.Errorf("after the crash: %+v, %v", b, err)
+	}
+	if con, err = next.Connection(t.Context(), development); err != nil {
+		t.Fatal(err)
+	}
+	if n := count(t, con.URL, "kept"); n != 1 {
+		t.Errorf("%d rows survived", n)
+	}
+}
+
+// A crash in the middle of the first start: the next one finishes it, with the admin token and the sample.
+func TestAFirstStartThatWasKilledIsFinished(t *testing.T) {
+	dir := serveDir(t)
+	sample := []string{"--sample", "shop", "--rows", "300"}
+	s := launch(t, dir, sample...)
+	until(t, "the sample is being made", func() bool { return strings.Contains(s.errs.String(), "making the databases") })
+	s.stop(t, syscall.SIGKILL)
+	if err := os.Remove(filepath.Join(dir, adminTokenFile)); err != nil { // as if the crash had come between the token and its file
+		t.Fatal(err)
+	}
+	next := serveIn(t, dir, sample...)
+	urls := regexp.MustCompile(`postgres\w*://\S+`).FindAllString(next.out.String(), -1)
+	if len(urls) != 2 {
+		t.Fatalf("it said:\n%s", next.out)
+	}
+	for _, url := range urls {
+		if n := count(t, url, "messages"); n != 300 {
+			t.Errorf("%d rows of sample data", n)
+		}
+	}
+	if projects, err := next.Projects(t.Context()); err != nil || len(projects) != 1 {
+		t.Errorf("got %v, %v", projects, err)
+	}
+}
+
+func createShop(t *testing.T, s *serving) {
+	t.Helper()
+	job, err := s.CreateProject(t.Context(), api.NewProject{Name: "shop"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	last, err := s.FollowJob(t.Context(), job.ID, func(api.Job) {})
+	if err = errors.Join(err, last.Err()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAServerThatCannotStartSaysWhyAndMakesNothing(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	for _, c := range []struct {
+		name string
+		args []string
+		says string
+		code int
+	}{
+		{"the API's port is taken", []string{"--http", taken.Addr().String()}, "is taken by another program", 6},
+		{"the gateway's port is taken", []string{"--gateway", taken.Addr().String()}, "is taken by another program", 6},
+		{"an address of another machine", []string{"--http", "192.0.2.1:7600"}, "not an address of this machine", 6},
+		{"a setting that makes no sense", []string{"--log-level", "loud"}, "not one of debug", 2},
+		{"a project's name that cannot be", []string{"--sample", "Shop!"}, "cannot be a project's name", 2},
+		{"a certificate without its key", []string{"--certificate", "/x"}, "belong together", 2},
+	} {
+		dir := filepath.Join(serveDir(t), "deeper")
+		s := launch(t, dir, c.args...)
+		<-s.done
+		if code := s.cmd.ProcessState.ExitCode(); code != c.code || !strings.Contains(s.errs.String(), c.says) {
+			t.Errorf("%s: ended with %d and %s", c.name, code, s.errs)
+		}
+		if _, err := os.Stat(dir); err == nil {
+			t.Errorf("%s: the data directory was made", c.name)
+		}
+	}
+}
+
+func TestASecondServerAndAReadOnlyDirectoryAreRefused(t *testing.T) {
+	dir := serveDir(t)
+	serveIn(t, dir)
+	second := launch(t, dir)
+	<-second.done
+	if code := second.cmd.ProcessState.ExitCode(); code != 6 || !strings.Contains(second.errs.String(), "another holdfast serve runs with the data directory") {
+		t.Errorf("a second server ended with %d and %s", code, second.errs)
+	}
+	readOnly := serveDir(t)
+	if err := os.Chmod(readOnly, 0o555); err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() == 0 { // whom no mode stops
+		if err := syscall.Mount("tmpfs", readOnly, "tmpfs", syscall.MS_RDONLY, "mode=0755"); err != nil {
+			t.Skipf("a directory that root cannot write takes a mount, which is not allowed here: %v", err)
+		}
+		t.Cleanup(func() { syscall.Unmount(readOnly, syscall.MNT_DETACH) })
+	}
+	s := launch(t, readOnly)
+	<-s.done
+	if code := s.cmd.ProcessState.ExitCode(); code != 6 || !strings.Contains(s.errs.String(), "cannot be written") {
+		t.Errorf("with a read-only directory it ended with %d and %s", code, s.errs)
+	}
+}
+
+func TestSecretsThatAreLostAreNotReplaced(t *testing.T) {
+	dir := serveDir(t)
+	serveIn(t, dir).stop(t, syscall.SIGTERM)
+	if err := os.Remove(filepath.Join(dir, keyFile)); err != nil {
+		t.Fatal(err)
+	}
+	s := launch(t, dir)
+	<-s.done
+	if code := s.cmd.ProcessState.ExitCode(); code != 6 || !strings.Contains(s.errs.String(), "secret.key is missing") {
+		t.Errorf("ended with %d and %s", code, s.errs)
+	}
+}
