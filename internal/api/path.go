@@ -29,7 +29,10 @@ const (
 	WakePath       = BranchPath + "/wake"
 	SleepPath      = BranchPath + "/sleep"
 	RestartPath    = BranchPath + "/restart"
+	RenamePath     = BranchPath + "/rename"
 	ExtensionsPath = BranchPath + "/extensions"
+
+	MaskPath = ProjectPath + "/masking"
 
 	JobsPath      = Prefix + "/jobs"
 	JobPath       = JobsPath + "/{id}"

@@ -123,6 +123,7 @@ func (s *Server) routes() {
 	s.installationRoutes()
 	s.projectRoutes()
 	s.branchRoutes()
+	s.previewRoutes()
 	s.jobRoutes()
 	s.tokenRoutes()
 }
