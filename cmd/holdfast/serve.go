@@ -26,6 +26,7 @@ import (
 	"github.com/holdfast/holdfast/internal/sample"
 	"github.com/holdfast/holdfast/internal/server"
 	"github.com/holdfast/holdfast/internal/store"
+	"github.com/holdfast/holdfast/internal/volume"
 )
 
 // shutdownPatience bounds how long the databases may take to shut down cleanly; each writes what is dirty in its memory.
@@ -222,9 +223,13 @@ func (h *house) openPlatform(ctx context.Context, installations []postgres.Insta
 		return err
 	}
 	h.onClose("close the metadata", metadata.Close)
+	branches, err := volume.Open(ctx, h.dir.file(branchesDir))
+	if err != nil {
+		return err
+	}
 	h.platform, err = platform.Open(ctx, platform.Config{
 		Store:          metadata,
-		Fleet:          fleet.Config{Installations: installations, Account: account, Root: h.dir.file(branchesDir), Logger: h.log},
+		Fleet:          fleet.Config{Installations: installations, Account: account, Root: branches.Root(), Volume: branches, Logger: h.log},
 		GatewayAddress: publicAddress(h.config.Gateway, h.config.GatewayPublic),
 		LoadSample:     loadSample,
 		Log:            h.log,
