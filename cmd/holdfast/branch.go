@@ -60,7 +60,7 @@ func branchTable(w io.Writer, branches []api.Branch) {
 		if b.NeedsRestart {
 			state += " (restart due)"
 		}
-		t.row(b.Ref().String(), b.Environment, state, strconv.Itoa(b.Sessions), size(b.SizeBytes), version, idle(b.IdleTimeout))
+		t.row(b.Ref().String(), b.Environment, state, strconv.Itoa(b.Sessions), measured(b.SizeBytes), version, idle(b.IdleTimeout))
 	}
 	t.flush()
 }
@@ -91,7 +91,7 @@ func (c *cli) showBranch(b api.Branch) error {
 		t.row("database", b.Database)
 		t.row("PostgreSQL", fmt.Sprintf("%d %s", b.Major, b.Version))
 		t.row("sessions", fmt.Sprintf("%d of %d", b.Sessions, b.Connections))
-		t.row("size", size(b.SizeBytes))
+		t.row("size", measured(b.SizeBytes))
 		t.row("falls asleep after", idle(b.IdleTimeout))
 		t.row("restart due", yes(b.NeedsRestart))
 		t.row("protected", yes(b.Protected))

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -322,8 +323,8 @@ func contractProbes(t *testing.T, s *serving) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if status, body := get(api.MetricsPath, strings.TrimSpace(string(token))); status != 200 || !strings.Contains(body, `holdfast_http_requests_total{route="GET /api/v1/projects",status="200"}`) {
-		t.Errorf("metrics: %d %.300s", status, body)
+	if status, body := get(api.MetricsPath, strings.TrimSpace(string(token))); status != 200 || !strings.Contains(body, `holdfast_http_requests_total{route="GET /api/v1/projects",status="200"}`) || !regexp.MustCompile(`holdfast_gateway_entered_total [1-9]`).MatchString(body) {
+		t.Errorf("metrics: %d %s", status, body)
 	}
 	if status, _ := get(api.MetricsPath, "hf_wrong"); status != 401 {
 		t.Errorf("metrics with a wrong token: %d", status)

@@ -38,7 +38,7 @@ func (c *cli) envCommand() *cobra.Command {
 		Long: `Prints exactly DATABASE_URL, PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE, for the branch's owner role. The env format can be
 sourced by a shell and read by dotenv. It holds the password: do not commit it.`,
 		Example: `  holdfast env shop/development > .env
-  eval "$(holdfast env shop/development)"; psql
+  set -a; eval "$(holdfast env shop/development)"; set +a; psql
   holdfast env shop/production -o json`,
 		Args: cobra.MaximumNArgs(1), ValidArgsFunction: c.completeBranches,
 		RunE: func(cmd *cobra.Command, args []string) error {

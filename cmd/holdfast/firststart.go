@@ -26,7 +26,7 @@ func (c *cli) greet(ctx context.Context, g greeting) error {
 	say("  API           %s", g.url)
 	say("  admin token   in %s/%s", g.data, adminTokenFile)
 	if g.setup != "" {
-		say("  set-up link   %s/setup#%s  (once, within a day: holdfast login --setup LINK)", g.url, g.setup)
+		say("  set-up link   %s%s#%s  (once, within a day: holdfast login --setup LINK)", g.url, api.SetupPagePath, g.setup)
 	}
 	if !g.first || g.sample.Name == "" {
 		say("")

@@ -199,7 +199,7 @@ func isLoopback(host string) bool {
 
 // redeem exchanges the set-up link for a token. The secret is the link's fragment, which no HTTP client sends by itself.
 func (c *cli) redeem(cmd *cobra.Command, link string) (login, error) {
-	address, secret, found := strings.Cut(link, "/setup#")
+	address, secret, found := strings.Cut(link, api.SetupPagePath+"#")
 	if !found || secret == "" {
 		return login{}, usage(cmd, errors.New("that is not a set-up link: it ends in /setup# and a secret"))
 	}

@@ -112,6 +112,14 @@ func yes(b bool) string {
 	return ""
 }
 
+// measured writes the size of something that may not have been measured yet.
+func measured(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return size(n)
+}
+
 // size writes bytes as people read them, in powers of 1024.
 func size(n int64) string {
 	if n < 1024 {

@@ -46,10 +46,11 @@ func (c *cli) finishJob(ctx context.Context, client *api.Client, job api.Job, wa
 	return c.say("%s", success)
 }
 
+// stepTitle is what a job is doing, or its state before it has begun with a step.
 func stepTitle(j api.Job) string {
 	step := j.Step
 	if step == "" {
-		step = j.State
+		return printable(j.State)
 	}
 	if j.StepCount == 0 {
 		return printable(step)
@@ -105,7 +106,7 @@ func (c *cli) plainProgress() (see func(api.Job), done func()) {
 	title, written := "", time.Time{}
 	return func(j api.Job) {
 		next := stepTitle(j)
-		if j.Final() || next == title && (j.Total <= 0 || time.Since(written) < plainEvery) {
+		if j.Final() || j.Step == "" || next == title && (j.Total <= 0 || time.Since(written) < plainEvery) {
 			return
 		}
 		line := next

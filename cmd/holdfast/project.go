@@ -84,7 +84,7 @@ func (c *cli) projectListCommand() *cobra.Command {
 								awake++
 							}
 						}
-						t.row(p.Name, strconv.Itoa(p.Major), strconv.Itoa(len(p.Branches)), strconv.Itoa(awake), size(bytes), moment(p.CreatedAt))
+						t.row(p.Name, strconv.Itoa(p.Major), strconv.Itoa(len(p.Branches)), strconv.Itoa(awake), measured(bytes), moment(p.CreatedAt))
 					}
 					t.flush()
 				})

@@ -84,6 +84,7 @@ type house struct {
 	log      *slog.Logger
 	dir      *dataDir
 	platform *platform.Platform
+	metrics  *prometheus.Registry
 	url      string
 	token    string // of an admin, at the first start only
 	setup    string
@@ -112,7 +113,8 @@ func (h *house) close() error {
 }
 
 func (c *cli) serve(ctx context.Context, config serveConfig, data string, ask api.NewProject) (err error) {
-	h := &house{config: config, log: c.logger(config)}
+	h := &house{config: config, log: c.logger(config), metrics: prometheus.NewRegistry()}
+	h.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	defer func() { err = errors.Join(err, h.close()) }()
 	if err := h.open(ctx, data); err != nil {
 		if ctx.Err() != nil {
@@ -286,7 +288,36 @@ func (h *house) openGateway(ctx context.Context) error {
 		return err
 	}
 	h.onClose("close the gateway", door.Close)
+	h.measureGateway(door)
 	return nil
+}
+
+// measureGateway adds the front door's numbers to the metrics, over all branches: whoever may read metrics may not know every name.
+func (h *house) measureGateway(door *gateway.Gateway) {
+	sum := func(of func(gateway.Counters) float64) func() float64 {
+		return func() (total float64) {
+			for _, c := range door.Stats().Branches {
+				total += of(c)
+			}
+			return total
+		}
+	}
+	gauge := func(name, help string, value func() float64) {
+		h.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
+	}
+	counter := func(name, help string, value func() float64) {
+		h.metrics.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, value))
+	}
+	gauge("holdfast_gateway_sessions", "Client sessions now.", sum(func(c gateway.Counters) float64 { return float64(c.Sessions) }))
+	gauge("holdfast_gateway_unproven", "Connections that have not proved who they are.", func() float64 { return float64(door.Stats().Unproven) })
+	counter("holdfast_gateway_entered_total", "Clients let in.", sum(func(c gateway.Counters) float64 { return float64(c.Entered) }))
+	counter("holdfast_gateway_refused_total", "Clients that proved who they are and could not be let in.", sum(func(c gateway.Counters) float64 { return float64(c.Refused) }))
+	counter("holdfast_gateway_wrong_passwords_total", "Failed logins of roles that exist.", sum(func(c gateway.Counters) float64 { return float64(c.Wrong) }))
+	counter("holdfast_gateway_strangers_total", "Failed logins to unknown names and roles.", func() float64 { return float64(door.Stats().Strangers) })
+	counter("holdfast_gateway_shed_total", "Connections closed because too many had not proved who they are.", func() float64 { return float64(door.Stats().Shed) })
+	counter("holdfast_gateway_received_bytes_total", "Bytes from clients.", sum(func(c gateway.Counters) float64 { return float64(c.BytesIn) }))
+	counter("holdfast_gateway_sent_bytes_total", "Bytes to clients.", sum(func(c gateway.Counters) float64 { return float64(c.BytesOut) }))
+	counter("holdfast_gateway_wait_seconds_total", "Time from a client's proof until it was let in, wakes included.", sum(func(c gateway.Counters) float64 { return c.Waited.Seconds() }))
 }
 
 // waker hands the platform to the gateway, which knows neither it nor the fleet.
@@ -309,14 +340,12 @@ func (s session) Dial(ctx context.Context) (net.Conn, error) {
 }
 
 func (h *house) openServer(listener net.Listener) error {
-	metrics := prometheus.NewRegistry()
-	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	loopback := listener.Addr().(*net.TCPAddr).IP.IsLoopback()
 	if !loopback {
 		h.log.Warn("the API is reachable from other machines without encryption; put a proxy with TLS before it", "address", listener.Addr().String())
 	}
 	s := server.New(server.Config{Platform: h.platform, Log: h.log, Version: version, Gateway: publicAddress(h.config.Gateway, h.config.GatewayPublic),
-		Hosts: h.config.Hosts, AnyHost: !loopback && len(h.config.Hosts) == 0, Metrics: metrics})
+		Hosts: h.config.Hosts, AnyHost: !loopback && len(h.config.Hosts) == 0, Metrics: h.metrics})
 	if err := s.Start(listener); err != nil {
 		return err
 	}

@@ -291,6 +291,89 @@ func TestAFirstStartThatWasKilledIsFinished(t *testing.T) {
 	}
 }
 
+// A service manager is told when the server is ready and when it stops; what is printed there is kept, so no password is in it. With
+// --keep-servers the databases live on.
+func TestUnderAServiceManager(t *testing.T) {
+	dir := serveDir(t)
+	socket := filepath.Join(t.TempDir(), "notify")
+	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer manager.Close()
+	t.Setenv("NOTIFY_SOCKET", socket)
+	told := make(chan string, 10)
+	go func() {
+		defer close(told)
+		for message := make([]byte, 1000); ; {
+			n, err := manager.Read(message)
+			if err != nil {
+				return
+			}
+			told <- string(message[:n])
+		}
+	}()
+	s := serveIn(t, dir, "--sample", "shop", "--rows", "100", "--keep-servers")
+	if got := <-told; got != "READY=1" {
+		t.Errorf("the manager was told %q", got)
+	}
+	if said := s.out.String(); strings.Contains(said, "postgresql://") || !strings.Contains(said, "holdfast env shop/development") {
+		t.Errorf("it said:\n%s", said)
+	}
+	before, err := s.Wake(t.Context(), development)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code := s.stop(t, syscall.SIGTERM); code != 0 {
+		t.Errorf("it ended with %d", code)
+	}
+	if got := <-told; got != "STOPPING=1" {
+		t.Errorf("the manager was told %q", got)
+	}
+	if len(pgtest.ProcessesBelow(t, dir)) == 0 {
+		t.Error("the databases did not live on")
+	}
+	next := serveIn(t, dir)
+	if b, err := next.Branch(t.Context(), development); err != nil || b.Activity != before.Activity {
+		t.Errorf("the next server found %+v, %v", b, err)
+	}
+}
+
+// A disk that is full while a project is created: the user learns it, and nothing is left of the project.
+func TestAFullDiskLeavesNothingHalfMade(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("a small file system takes a mount, which only root can make")
+	}
+	dir := serveDir(t)
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "mode=0711,size=50m"); err != nil {
+		t.Skipf("a small file system takes a mount, which is not allowed here: %v", err)
+	}
+	t.Cleanup(func() {
+		pgtest.EndProcessesBelow(t, dir)
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	s := serveIn(t, dir)
+	job, err := s.CreateProject(t.Context(), api.NewProject{Name: "shop"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	last, err := s.FollowJob(t.Context(), job.ID, func(api.Job) {})
+	if err != nil || last.State != "failed" || !strings.Contains(last.Error, "space") {
+		t.Fatalf("the job ended with %+v, %v", last, err)
+	}
+	if left, err := os.ReadDir(filepath.Join(dir, branchesDir)); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+	if projects, err := s.Projects(t.Context()); err != nil || len(projects) > 0 {
+		t.Errorf("projects: %v, %v", projects, err)
+	}
+	if _, err := s.Project(t.Context(), "shop"); holdfast.KindOf(err) != holdfast.NotFound {
+		t.Errorf("the name is still taken: %v", err)
+	}
+}
+
 func createShop(t *testing.T, s *serving) {
 	t.Helper()
 	job, err := s.CreateProject(t.Context(), api.NewProject{Name: "shop"})

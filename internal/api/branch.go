@@ -21,7 +21,7 @@ type Branch struct {
 	Activity     string    `json:"activity" enum:"asleep,waking,awake,sleeping,broken" doc:"What its server is doing."`
 	Reason       string    `json:"reason,omitempty" doc:"Why its server is as it is, when there is something to say."`
 	Sessions     int       `json:"sessions" doc:"Clients connected now."`
-	SizeBytes    int64     `json:"size_bytes" doc:"Size of its data directory."`
+	SizeBytes    int64     `json:"size_bytes" doc:"Size of its data directory as last measured; 0: not yet."`
 	NeedsRestart bool      `json:"needs_restart" doc:"A changed setting or a package upgrade takes effect at the next start."`
 	Protected    bool      `json:"protected"`
 	IdleTimeout  int64     `json:"idle_timeout_seconds" doc:"After how much idle time it falls asleep; -1: never."`

@@ -15,6 +15,8 @@ const (
 	ReadyPath   = "/readyz"
 	MetricsPath = "/metrics"
 
+	SetupPagePath = "/setup" // with the secret after a #, this is the one-time set-up link
+
 	ServerPath = Prefix + "/server"
 	SetupPath  = Prefix + "/setup"
 

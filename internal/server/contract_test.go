@@ -119,7 +119,7 @@ func TestEveryPathOfTheContractIsServed(t *testing.T) {
 		t.Fatalf("found only %d paths", len(declared))
 	}
 	documented := s.api.OpenAPI().Paths
-	outside := []string{api.OpenAPIPath, api.DocsPath, api.HealthPath, api.ReadyPath, api.MetricsPath}
+	outside := []string{api.SetupPagePath, api.OpenAPIPath, api.DocsPath, api.HealthPath, api.ReadyPath, api.MetricsPath}
 	if got := len(documented) + len(outside); got != len(declared) {
 		t.Errorf("package api declares %d paths, %d are served", len(declared), got)
 	}

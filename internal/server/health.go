@@ -31,6 +31,15 @@ func (s *Server) mountHealth() {
 	})
 	s.mux.Handle("GET "+api.MetricsPath, s.requireToken(promhttp.HandlerFor(s.config.Metrics, promhttp.HandlerOpts{})))
 	s.mux.HandleFunc("/api/", s.unknownRoute)
+	if _, console := s.config.Mounts["/"]; !console {
+		s.mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+			plain(w, http.StatusOK, "Holdfast "+s.config.Version+"\n\nThe API is described at "+api.DocsPath+".\n")
+		})
+		// Browsers keep the link's secret, which stands after the #, to themselves: it cannot be redeemed here.
+		s.mux.HandleFunc("GET "+api.SetupPagePath, func(w http.ResponseWriter, r *http.Request) {
+			plain(w, http.StatusOK, "This is a set-up link. Redeem it with: holdfast login --setup 'LINK'\n")
+		})
+	}
 }
 
 func plain(w http.ResponseWriter, status int, text string) {
