@@ -1,0 +1,34 @@
+package schema
+
+// CheckKind is what a look at the rows wants to know.
+type CheckKind string
+
+// The kinds of checks.
+const (
+	CheckNotNull     CheckKind = "not null"     // rows without a value
+	CheckNoRows      CheckKind = "no rows"      // any row: a required column has no value for it
+	CheckUnique      CheckKind = "unique"       // rows that share a key
+	CheckExclusion   CheckKind = "exclusion"    // rows that exclude each other
+	CheckExpression  CheckKind = "check"        // rows that break a condition
+	CheckForeignKey  CheckKind = "foreign key"  // rows without a partner
+	CheckCast        CheckKind = "cast"         // values that change or cannot be converted
+	CheckRowsLeave   CheckKind = "rows leave"   // rows of a dropped table
+	CheckValuesLeave CheckKind = "values leave" // values of a dropped column
+)
+
+// Check is a look at production's rows that a plan asks for. Names are those after the plan's renames.
+type Check struct {
+	Kind       CheckKind `json:"kind"`
+	Object     Address   `json:"object"` // what the plan changes
+	Table      Address   `json:"table"`  // whose rows are looked at
+	Columns    []string  `json:"columns,omitempty"`
+	NullsEqual bool      `json:"nulls_equal,omitempty"`
+	Expression string    `json:"expression,omitempty"` // rows for which it is false are violations
+	Definition string    `json:"definition,omitempty"` // of an index or key
+	RefTable   Address   `json:"ref_table,omitzero"`
+	RefColumns []string  `json:"ref_columns,omitempty"`
+	Type       string    `json:"type,omitempty"`
+	OldType    string    `json:"old_type,omitempty"`
+	Using      string    `json:"using,omitempty"`
+	Labels     []string  `json:"labels,omitempty"` // of the enum that values must fit
+}

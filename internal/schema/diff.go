@@ -1,0 +1,393 @@
+package schema
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// change is what becomes of an object.
+type change int
+
+const (
+	keep     change = iota
+	create          // it is new
+	drop            // it goes
+	alter           // it is changed in place
+	recreate        // it is removed and made anew
+)
+
+// op is what a plan does about one object.
+type op struct {
+	change   change
+	from, to *Object
+	changed  map[string]bool // attributes that differ
+	retype   bool            // a column whose type is made anew: its values are converted even though the type's name stays
+}
+
+// planner turns one catalogue into another. It is used once.
+type planner struct {
+	opts       Options
+	from, to   *Catalog
+	ops        map[Address]*op
+	users      map[Address][]Address // in from: who needs an object
+	parts      map[bool]map[[2]string][]*Object
+	indexes    map[bool]map[[2]string][]*Object
+	graph      graph
+	asides     map[Address]bool // types that exist twice for a while
+	tombs      map[Address]bool // what is set aside instead of being dropped
+	original   map[Address]Address
+	plan       *Plan
+	dry        bool // trying only: nothing is noted in the plan
+	identities map[*Catalog]map[Address]*Object
+}
+
+func newPlanner(from, to *Catalog, opts Options, plan *Plan) *planner {
+	p := &planner{opts: opts, from: from, to: to, ops: map[Address]*op{}, users: map[Address][]Address{}, graph: graph{nodes: map[nodeKey]*node{}},
+		asides: map[Address]bool{}, tombs: map[Address]bool{}, original: map[Address]Address{}, plan: plan}
+	p.parts = map[bool]map[[2]string][]*Object{false: partsOf(from, Kind.onRelation), true: partsOf(to, Kind.onRelation)}
+	p.indexes = map[bool]map[[2]string][]*Object{false: indexesOf(from), true: indexesOf(to)}
+	for _, a := range from.Addresses() {
+		for _, d := range from.Objects[a].Deps {
+			p.users[d] = append(p.users[d], a)
+		}
+	}
+	return p
+}
+
+// partsOf files the parts of relations under their relation, columns in their order.
+func partsOf(c *Catalog, is func(Kind) bool) map[[2]string][]*Object {
+	out := map[[2]string][]*Object{}
+	for a, o := range c.Objects {
+		if is(a.Kind) {
+			k := [2]string{a.Schema, a.Name}
+			out[k] = append(out[k], o)
+		}
+	}
+	for _, list := range out {
+		slices.SortFunc(list, func(a, b *Object) int {
+			if a.Position != b.Position {
+				return a.Position - b.Position
+			}
+			return strings.Compare(a.String(), b.String())
+		})
+	}
+	return out
+}
+
+func indexesOf(c *Catalog) map[[2]string][]*Object {
+	out := map[[2]string][]*Object{}
+	for _, a := range c.Addresses() {
+		if a.Kind == KindIndex {
+			o := c.Objects[a]
+			k := [2]string{a.Schema, o.attr("table")}
+			out[k] = append(out[k], o)
+		}
+	}
+	return out
+}
+
+// partsIn lists the parts of a relation of one kind; inTo chooses the catalogue.
+func (p *planner) partsIn(inTo bool, relation Address, kind Kind) []*Object {
+	var out []*Object
+	for _, o := range p.parts[inTo][[2]string{relation.Schema, relation.Name}] {
+		if o.Kind == kind {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// classify compares the catalogues object by object.
+func (p *planner) classify() {
+	for a, f := range p.from.Objects {
+		t := p.to.Objects[a]
+		if t == nil {
+			p.ops[a] = &op{change: drop, from: f}
+			continue
+		}
+		p.ops[a] = &op{change: keep, from: f, to: t, changed: changedAttrs(f, t)}
+	}
+	for a, t := range p.to.Objects {
+		if p.from.Objects[a] == nil {
+			p.ops[a] = &op{change: create, to: t}
+		}
+	}
+	for a, o := range p.ops {
+		if o.change != keep {
+			continue
+		}
+		p.pruneInherited(a, o)
+		if len(o.changed) > 0 {
+			o.change = alter
+		}
+	}
+	for _, a := range p.sortedOps() {
+		if o := p.ops[a]; o.change == alter && !p.canAlter(a, o) {
+			o.change = recreate
+		}
+	}
+}
+
+// changedAttrs lists the attributes that differ and matter.
+func changedAttrs(f, t *Object) map[string]bool {
+	out := map[string]bool{}
+	for k := range f.Attrs {
+		if !notCompared(k) && f.Attrs[k] != t.Attrs[k] {
+			out[k] = true
+		}
+	}
+	for k := range t.Attrs {
+		if _, had := f.Attrs[k]; !had && !notCompared(k) {
+			out[k] = true
+		}
+	}
+	return out
+}
+
+func (p *planner) sortedOps() []Address {
+	return slices.SortedFunc(maps.Keys(p.ops), func(a, b Address) int {
+		if a.less(b) {
+			return -1
+		}
+		return 1
+	})
+}
+
+// parentsOf lists the tables to which a table is attached in a catalogue, as a partition or by INHERITS.
+func parentsOf(c *Catalog, parts []*Object) []Address {
+	var out []Address
+	for _, o := range parts {
+		if o.Kind == KindPartition || o.Kind == KindInheritance {
+			for _, d := range o.Deps {
+				if (d.Kind == KindTable || d.Kind == KindForeignTable) && (d.Schema != o.Schema || d.Name != o.Name) {
+					out = append(out, d)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// heir finds, for a part that a table inherited, the same part of a parent to which the table is attached before and after.
+func (p *planner) heir(a Address) (Address, bool) {
+	key := [2]string{a.Schema, a.Name}
+	before := parentsOf(p.from, p.parts[false][key])
+	after := parentsOf(p.to, p.parts[true][key])
+	for _, parent := range after {
+		if slices.Contains(before, parent) && p.ops[Address{KindTable, parent.Schema, parent.Name, ""}].exists() {
+			up := a
+			up.Schema, up.Name = parent.Schema, parent.Name
+			if p.from.Objects[up] != nil || p.to.Objects[up] != nil {
+				return up, true
+			}
+		}
+	}
+	return Address{}, false
+}
+
+// exists says whether the object is there before and after, the same one.
+func (o *op) exists() bool {
+	return o != nil && o.from != nil && o.to != nil && o.change != recreate
+}
+
+// pruneInherited leaves out changes that reach a part through its parent: ALTER TABLE passes them down.
+func (p *planner) pruneInherited(a Address, o *op) {
+	if !o.from.is("inherited") || !o.to.is("inherited") || len(o.changed) == 0 {
+		return
+	}
+	up, ok := p.heir(a)
+	if !ok {
+		return
+	}
+	parent := p.ops[up]
+	if parent == nil || parent.from == nil || parent.to == nil {
+		return
+	}
+	passed := []string{"type", "collation", "not_null", "not_null_name", "generated", "expression", "identity", "definition", "enabled"}
+	for _, k := range passed {
+		if o.changed[k] && parent.to.attr(k) == o.to.attr(k) && (parent.from.attr(k) != parent.to.attr(k)) {
+			delete(o.changed, k)
+		}
+	}
+}
+
+// spread follows dependencies: what needs an object that is removed, made anew or given another type must be removed before and
+// made anew behind it.
+func (p *planner) spread() {
+	var queue []Address
+	for _, a := range p.sortedOps() {
+		if p.disturbs(a) {
+			queue = append(queue, a)
+		}
+	}
+	for len(queue) > 0 {
+		a := queue[0]
+		queue = queue[1:]
+		for _, z := range p.disturbedBy(a) {
+			if p.disturb(a, z) {
+				queue = append(queue, z)
+			}
+		}
+	}
+}
+
+// disturbs says whether what happens to the object can force something upon those that need it.
+func (p *planner) disturbs(a Address) bool {
+	o := p.ops[a]
+	return o.change == drop || o.change == recreate || o.change == alter && p.retyped(a, o)
+}
+
+// retyped says whether a column's values get another type.
+func (p *planner) retyped(a Address, o *op) bool {
+	return a.Kind == KindColumn && (o.retype || o.changed["type"] || o.changed["collation"])
+}
+
+// disturbedBy lists who needs the object, and the parts that go with it.
+func (p *planner) disturbedBy(a Address) []Address {
+	out := slices.Clone(p.users[a])
+	o := p.ops[a]
+	switch {
+	case a.Kind.hasColumns() && (o.change == recreate || o.change == drop):
+		for _, part := range p.parts[false][[2]string{a.Schema, a.Name}] {
+			out = append(out, part.Address)
+		}
+		for _, x := range p.indexes[false][[2]string{a.Schema, a.Name}] {
+			out = append(out, x.Address)
+		}
+		for _, s := range p.identitySequences(a) {
+			out = append(out, s)
+		}
+	case a.Kind == KindColumn:
+		out = append(out, Address{KindDefault, a.Schema, a.Name, a.Sub})
+	case a.Kind == KindDomain || a.Kind == KindSequence && o.change == recreate || a.Kind == KindIndex || a.Kind == KindPublication:
+		for b := range p.from.Objects {
+			if parent, ok := p.from.parent(b); ok && parent == a {
+				out = append(out, b)
+			}
+		}
+	}
+	return out
+}
+
+func (p *planner) identitySequences(relation Address) []Address {
+	var out []Address
+	for _, c := range p.partsIn(false, relation, KindColumn) {
+		if c.attr("identity") == "" {
+			continue
+		}
+		for _, u := range p.users[c.Address] {
+			if u.Kind == KindSequence && p.from.Objects[u].attr("identity") != "" {
+				out = append(out, u)
+			}
+		}
+	}
+	return out
+}
+
+// disturb decides what the change of a forces upon z. True: z is now disturbed itself.
+func (p *planner) disturb(a, z Address) bool {
+	o, victim := p.ops[a], p.ops[z]
+	if victim == nil || victim.from == nil || victim.change == drop || victim.change == recreate {
+		return false
+	}
+	if o.change == alter {
+		return p.disturbByType(a, o, z, victim)
+	}
+	switch {
+	case z.Kind == KindColumn && z.Schema == a.Schema && z.Name == a.Name && a.Kind.hasColumns():
+		victim.change = recreate // goes and comes with its relation
+		return true
+	case z.Kind == KindColumn && victim.from.attr("generated") == "" && (a.Kind.isType() || a.Kind.hasColumns() || a.Kind == KindCollation):
+		if victim.retype {
+			return false
+		}
+		if o.change == recreate && slices.Contains(victim.to.Deps, a) {
+			victim.retype, victim.change = true, alter
+			if p.inPartitionKey(z) {
+				return p.recreateOf(p.relationOf(z))
+			}
+			return true
+		}
+		return false
+	case (a.Kind == KindExtension || a.Kind == KindSchema) && o.change == drop:
+		return false // nothing that remains can need it; if something does, the plan is refused later
+	case z.Kind.isRelation() && z.Kind != KindIndex && a.Kind == KindColumn && a.Schema == z.Schema && a.Name == z.Name:
+		return p.recreateOf(z) // a partition key
+	case z.Kind == KindTable && a.Kind == KindComposite:
+		victim.change, victim.changed["of_type"] = alter, true
+		return false
+	case z.Kind == KindDomain && z.Kind != a.Kind && victim.change == alter && !slices.Contains(victim.to.Deps, a):
+		return false
+	case victim.change == alter && !slices.Contains(victim.to.Deps, a) && replacesDependencies(z.Kind):
+		return false
+	}
+	victim.change = recreate
+	return true
+}
+
+// replacesDependencies are the kinds whose change in place lets go of what they needed before.
+func replacesDependencies(k Kind) bool {
+	switch k {
+	case KindDefault, KindView, KindFunction, KindProcedure, KindTrigger, KindRule, KindPolicy, KindColumn, KindSequenceOwner, KindExtension, KindEventTrigger, KindTSConfig:
+		return true
+	}
+	return false
+}
+
+// disturbByType: a column gets another type. The server rebuilds indexes and constraints by itself, but refuses views and the like.
+func (p *planner) disturbByType(a Address, o *op, z Address, victim *op) bool {
+	if victim.change == alter && !slices.Contains(victim.to.Deps, a) && (z.Kind == KindDefault || z.Kind == KindPolicy) {
+		return false
+	}
+	other := o.retype || o.from.attr("type_name") != o.to.attr("type_name")
+	switch z.Kind {
+	case KindView, KindMatView, KindRule, KindPolicy, KindTrigger, KindFunction, KindProcedure, KindPublicationTable:
+		victim.change = recreate
+		return true
+	case KindColumn:
+		if victim.from.attr("generated") != "" {
+			victim.change = recreate
+			return true
+		}
+	case KindDefault:
+		if other {
+			victim.change = recreate
+			return true
+		}
+	case KindConstraint:
+		if other && victim.from.attr("type") == "f" {
+			victim.change = recreate
+			return true
+		}
+	case KindTable:
+		return p.recreateOf(z)
+	}
+	return false
+}
+
+// recreateOf marks a relation for being made anew.
+func (p *planner) recreateOf(a Address) bool {
+	o := p.ops[a]
+	if o == nil || !o.exists() {
+		return false
+	}
+	o.change = recreate
+	return true
+}
+
+// inPartitionKey says whether the table's partition key uses the column.
+func (p *planner) inPartitionKey(column Address) bool {
+	r := p.from.relation(column.Schema, column.Name)
+	return r != nil && r.attr("partition_key") != "" && slices.Contains(r.Deps, column)
+}
+
+func (p *planner) relationOf(part Address) Address {
+	if r := p.from.relation(part.Schema, part.Name); r != nil {
+		return r.Address
+	}
+	if r := p.to.relation(part.Schema, part.Name); r != nil {
+		return r.Address
+	}
+	return Address{KindTable, part.Schema, part.Name, ""}
+}

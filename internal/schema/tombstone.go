@@ -1,0 +1,380 @@
+package schema
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A dropped table is moved, whole and with its rows, into TombstoneSchema: nobody but the administrator sees that schema, so the
+// table is out of sight of SELECT, of inserts and, once its foreign keys are gone, of other tables. Its identity (oid) stays the
+// same, so the way back is a rename that the comparison with the catalogue of before finds by itself.
+//
+// A dropped column cannot be hidden inside its table: SELECT * and COPY show whatever is there. Its values go into a table of their
+// own, keyed by the primary key of their rows (or, without one, by a digest of the rest of the row), and the column is dropped.
+// On the way back the column is added again and filled from there; rows that were written since get its default.
+
+// tombstoneNote is the comment that tells, in the database itself, what a tombstone was.
+type tombstoneNote struct {
+	Kind     Kind     `json:"kind"`
+	Original Address  `json:"original"`
+	Table    uint32   `json:"table,omitempty"`  // a column's table, by oid
+	Keys     []string `json:"keys,omitempty"`   // a column's rows are found by these columns of its table
+	Digest   []string `json:"digest,omitempty"` // or by the digest of these
+	Type     string   `json:"type,omitempty"`
+	Comment  string   `json:"comment,omitempty"`
+	Publish  string   `json:"publish,omitempty"`
+	Rebuilt  bool     `json:"rebuilt,omitempty"` // a table whose rows went into its successor
+}
+
+func (n tombstoneNote) String() string {
+	text, _ := json.Marshal(n) // plain strings always encode
+	return string(text)
+}
+
+// parseTombstone reads a tombstone's comment; false when it is something else.
+func parseTombstone(o *Object) (tombstoneNote, bool) {
+	var n tombstoneNote
+	if err := json.Unmarshal([]byte(o.attr("comment")), &n); err != nil || n.Kind == "" {
+		return n, false
+	}
+	return n, true
+}
+
+// tombName is the name under which an object is set aside: its oid keeps it apart from every other.
+func (p *planner) tombName(o *Object) string {
+	return shorten(strconv.FormatUint(uint64(o.ID.OID), 10) + "_" + o.Name + strings.TrimSuffix("_"+o.Sub, "_"))
+}
+
+// originalOf is the address that an object had before the plan moved it out of another's way.
+func (p *planner) originalOf(a Address) Address {
+	if was, ok := p.original[a]; ok {
+		return was
+	}
+	return a
+}
+
+// chooseTombstones decides what is set aside: dropped tables and sequences, and the types that set-aside columns still need.
+func (p *planner) chooseTombstones() {
+	for _, a := range p.sortedOps() {
+		o := p.ops[a]
+		switch {
+		case a.Kind == KindTable && (o.change == drop && p.opts.Tombstones || o.change == recreate):
+			p.tombs[a] = true
+		case a.Kind == KindSequence && (o.change == drop || o.change == recreate) && p.opts.Tombstones && o.from.attr("identity") == "":
+			p.tombs[a] = true
+		}
+	}
+	for again := true; again; {
+		again = false
+		for _, a := range p.sortedOps() {
+			o := p.ops[a]
+			if !p.tombs[a] && (o.change == drop || o.change == recreate) && (a.Kind.isType() || a.Kind == KindCollation) && p.neededByTomb(a) {
+				p.tombs[a], again = true, true
+			}
+		}
+	}
+}
+
+// neededByTomb says whether something that is set aside cannot be without the type.
+func (p *planner) neededByTomb(a Address) bool {
+	return slices.ContainsFunc(p.users[a], func(u Address) bool {
+		if p.tombs[u] {
+			return true
+		}
+		return u.Kind == KindColumn && p.tombs[p.relationIn(p.from, u)]
+	})
+}
+
+// staysWithTomb says whether a part of a set-aside table moves along. What reaches out of the table (foreign keys, triggers,
+// policies, expressions over functions) is dropped; the comparison on the way back makes it again.
+func (p *planner) staysWithTomb(o *Object) bool {
+	switch o.Kind {
+	case KindColumn:
+		return o.attr("generated") == "" || !p.reachesOut(o)
+	case KindIndex:
+		return !p.reachesOut(o)
+	case KindConstraint:
+		return o.attr("type") != "f" && !p.reachesOut(o)
+	case KindDefault:
+		for _, d := range o.Deps {
+			if d.Kind == KindSequence && !p.goesWith(d, o.Address) {
+				return false
+			}
+		}
+		return !p.reachesOut(o)
+	}
+	return false
+}
+
+// goesWith says whether a sequence is owned by the table of a part.
+func (p *planner) goesWith(sequence, part Address) bool {
+	owner := p.from.Objects[Address{KindSequenceOwner, sequence.Schema, sequence.Name, ""}]
+	return owner != nil && p.ops[sequence].change != keep && slices.ContainsFunc(owner.Deps, func(d Address) bool {
+		return d.Kind == KindColumn && d.Schema == part.Schema && d.Name == part.Name
+	})
+}
+
+// reachesOut says whether a part needs something beyond its table that is removed or made anew.
+func (p *planner) reachesOut(o *Object) bool {
+	return slices.ContainsFunc(o.Deps, func(d Address) bool {
+		n := p.ops[d]
+		return n != nil && (n.change == drop || n.change == recreate) && !p.tombs[d] && !d.Kind.hasColumns() && d.Kind != KindColumn && d.Kind != KindSequence && d.Kind != KindSchema && d.Kind != KindExtension
+	})
+}
+
+// setTableAside moves a table out of sight, with its indexes, keys and sequences.
+func (w *writer) setTableAside(o *Object) {
+	p := w.p
+	rename := func(kind, schema, old, new string) {
+		w.add(statement(o.Address, "set "+o.Label()+" aside", "ALTER "+kind+" "+qualify(schema, old)+" RENAME TO "+quote(new)))
+	}
+	for _, c := range p.partsIn(false, o.Address, KindColumn) {
+		if c.attr("generated") != "" && !p.staysWithTomb(c) {
+			w.add(statement(o.Address, "keep the values of "+c.Label(), "ALTER TABLE "+o.tableName()+" ALTER COLUMN "+quote(c.Sub)+" DROP EXPRESSION").locking(AccessExclusive, o.Address))
+		}
+		for _, d := range c.Deps {
+			if d.Kind == KindExtension && p.ops[d] != nil && p.ops[d].change == drop {
+				w.add(statement(o.Address, "keep the values of "+c.Label()+" as text", "ALTER TABLE "+o.tableName()+" ALTER COLUMN "+quote(c.Sub)+" TYPE text USING "+quote(c.Sub)+"::text").locking(AccessExclusive, o.Address).hazard(Rewrites, "the whole table is written again"))
+			}
+		}
+	}
+	for _, x := range p.indexes[false][[2]string{o.Schema, o.Name}] {
+		if p.staysWithTomb(x) {
+			rename("INDEX", x.Schema, x.Name, p.tombName(x))
+		}
+	}
+	for _, k := range p.partsIn(false, o.Address, KindConstraint) {
+		if k.attr("index") != "" && p.staysWithTomb(k) {
+			rename("INDEX", k.Schema, k.attr("index"), p.tombName(k))
+		}
+	}
+	for _, s := range p.sequencesWith(o.Address) {
+		rename("SEQUENCE", s.Schema, s.Name, p.tombName(s))
+	}
+	name := p.tombName(o)
+	rename("TABLE", o.Schema, o.Name, name)
+	lossy := p.ops[o.Address].change == drop
+	move := statement(o.Address, "set "+o.Label()+" aside with its rows", "ALTER TABLE "+qualify(o.Schema, name)+" SET SCHEMA "+quote(TombstoneSchema)).locking(AccessExclusive, o.Address)
+	if lossy {
+		move = move.hazard(Lossy, "its rows are out of sight; they are kept until the grace period ends").hazard(Breaking, "statements that name "+o.Label()+" fail")
+		p.check(Check{Kind: CheckRowsLeave, Object: o.Address, Table: o.Address})
+	}
+	note := tombstoneNote{Kind: KindTable, Original: p.originalOf(o.Address), Comment: o.attr("comment"), Publish: p.opts.Publish, Rebuilt: !lossy}
+	w.add(move, statement(o.Address, "note what it was", "COMMENT ON TABLE "+qualify(TombstoneSchema, name)+" IS "+literal(note.String())))
+	p.plan.needsTombstones = true
+}
+
+// sequencesWith lists the sequences that move along with a set-aside table.
+func (p *planner) sequencesWith(table Address) []*Object {
+	var out []*Object
+	for _, c := range p.partsIn(false, table, KindColumn) {
+		if s := p.identityIn(p.from, c); s != nil {
+			out = append(out, s)
+		}
+	}
+	for _, a := range p.sortedOps() {
+		if o := p.ops[a]; a.Kind == KindSequence && o.from != nil && o.from.is("owned") && p.goesWith(a, table) {
+			out = append(out, o.from)
+		}
+	}
+	return out
+}
+
+// setAside moves a sequence, type or collation out of sight.
+func (w *writer) setAside(o *Object) {
+	p := w.p
+	kind := sqlKind(o.Kind)
+	name := p.tombName(o)
+	at := o.Name
+	if p.asides[o.Address] {
+		at = asideName(o)
+	}
+	if o.Kind == KindSequence && o.is("owned") {
+		w.ownSequence(o, "NONE")
+	}
+	w.add(statement(o.Address, "set "+o.String()+" aside", "ALTER "+kind+" "+qualify(o.Schema, at)+" RENAME TO "+quote(name)),
+		statement(o.Address, "set "+o.String()+" aside", "ALTER "+kind+" "+qualify(o.Schema, name)+" SET SCHEMA "+quote(TombstoneSchema)))
+	p.plan.needsTombstones = true
+}
+
+// asideName is the name of a type while its successor is there already.
+func asideName(o *Object) string {
+	return shorten(HiddenPrefix + "_old_" + o.Name + "_" + checksum(o.Schema+"."+o.Name))
+}
+
+// setColumnAside copies a column's values into a table of their own and drops the column, in one transaction.
+func (w *writer) setColumnAside(o *Object, removal Statement) {
+	p := w.p
+	table := p.from.Objects[p.relationIn(p.from, o.Address)]
+	note := tombstoneNote{Kind: KindColumn, Original: p.originalOf(o.Address), Table: table.ID.OID, Publish: p.opts.Publish, Type: o.attr("type")}
+	value := quote(o.Sub)
+	if slices.ContainsFunc(o.Deps, func(d Address) bool {
+		n := p.ops[d]
+		return n != nil && (n.change == drop || n.change == recreate) && d.Kind != KindTable
+	}) {
+		value, note.Type = value+"::text", "text"
+	}
+	var key string
+	note.Keys, note.Digest = p.rowKey(table.Address)
+	if note.Keys != nil {
+		key = columnList(note.Keys, "k")
+	} else {
+		key = digest(note.Digest, "") + " AS k, row_number() OVER (PARTITION BY " + digest(note.Digest, "") + ") AS n"
+	}
+	side := shorten(fmt.Sprintf("%d_%d_%s_%s", o.ID.OID, o.ID.Sub, o.Name, o.Sub))
+	p.plan.needsTombstones = true
+	copying := statement(o.Address, "keep the values of "+o.Label()+" aside", "CREATE TABLE "+qualify(TombstoneSchema, side)+" AS SELECT "+key+", "+value+" AS value FROM "+table.tableName())
+	lock := statement(o.Address, "let writers of "+table.Label()+" wait", "LOCK TABLE "+table.tableName()+" IN SHARE ROW EXCLUSIVE MODE").locking(ShareRowExclusive, table.Address)
+	comment := statement(o.Address, "note what it was", "COMMENT ON TABLE "+qualify(TombstoneSchema, side)+" IS "+literal(note.String()))
+	if p.hasRows(table.Address) {
+		copying = copying.scanning().locking(ShareRowExclusive, table.Address).hazard(Locking, "writers wait while the values are copied")
+		removal = removal.hazard(Lossy, "its values are out of sight; they are kept until the grace period ends")
+		p.check(Check{Kind: CheckValuesLeave, Object: o.Address, Table: table.Address, Columns: []string{o.Sub}})
+	}
+	w.add(lock, copying, comment, removal)
+	if note.Keys != nil {
+		w.add(statement(o.Address, "note how its rows are found", "ALTER TABLE "+qualify(TombstoneSchema, side)+" ADD PRIMARY KEY ("+keyNames(len(note.Keys))+")"))
+	}
+}
+
+// rowKey says how rows of a table are recognised later: by the primary key where it stays, otherwise by all that stays.
+func (p *planner) rowKey(table Address) (keys, rest []string) {
+	stays := func(name string) bool {
+		c := p.ops[Address{KindColumn, table.Schema, table.Name, name}]
+		return c != nil && c.exists() && c.from.attr("type") == c.to.attr("type") && !c.retype
+	}
+	inherited := len(parentsOf(p.from, p.parts[false][[2]string{table.Schema, table.Name}])) > 0 || p.hasHeirs(table)
+	for _, k := range p.partsIn(false, table, KindConstraint) {
+		if k.attr("type") == "p" && !inherited && !slices.ContainsFunc(k.list("columns"), func(c string) bool { return !stays(c) }) {
+			return k.list("columns"), nil
+		}
+	}
+	for _, c := range p.partsIn(false, table, KindColumn) {
+		if stays(c.Sub) && c.attr("generated") == "" {
+			rest = append(rest, c.Sub)
+		}
+	}
+	slices.Sort(rest)
+	return nil, rest
+}
+
+// hasHeirs says whether tables inherit from it without being partitions: their rows show in it under keys of their own.
+func (p *planner) hasHeirs(table Address) bool {
+	return slices.ContainsFunc(p.users[table], func(u Address) bool { return u.Kind == KindInheritance && u.Name != table.Name })
+}
+
+func columnList(columns []string, prefix string) string {
+	out := make([]string, len(columns))
+	for i, c := range columns {
+		out[i] = quote(c) + " AS " + prefix + strconv.Itoa(i+1)
+	}
+	return strings.Join(out, ", ")
+}
+
+func keyNames(n int) string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = "k" + strconv.Itoa(i+1)
+	}
+	return strings.Join(out, ", ")
+}
+
+// digest is the expression that recognises a row without a key. alias is the table's, with its dot, or "".
+func digest(columns []string, alias string) string {
+	out := make([]string, len(columns))
+	for i, c := range columns {
+		out[i] = alias + quote(c) + "::text"
+	}
+	return "pg_catalog.md5(ROW(" + strings.Join(out, ", ") + ")::text)"
+}
+
+// values finds the values of a column that was set aside, or nil.
+func (p *planner) values(column *Object) (*Object, tombstoneNote) {
+	if !p.opts.Restore {
+		return nil, tombstoneNote{}
+	}
+	table := p.from.Objects[p.relationIn(p.from, column.Address)]
+	if table == nil {
+		return nil, tombstoneNote{}
+	}
+	var newest *Object
+	var note tombstoneNote
+	for _, h := range p.from.Hidden {
+		n, ok := parseTombstone(h)
+		if ok && h.Kind == KindTable && n.Kind == KindColumn && n.Table == table.ID.OID && n.Original.Sub == column.Sub && (newest == nil || h.ID.OID > newest.ID.OID) {
+			newest, note = h, n
+		}
+	}
+	return newest, note
+}
+
+// fillColumn gives a new column its values: those that were set aside, or those that the user chose.
+func (w *writer) fillColumn(o *Object) {
+	p := w.p
+	table := p.relationOf(o.Address)
+	if side, note := p.values(o); side != nil {
+		value := "s.value"
+		if note.Type != o.attr("type") {
+			value = "s.value::text::" + o.attr("type")
+		}
+		var on []string
+		sql := "UPDATE " + o.tableName() + " AS t SET " + quote(o.Sub) + " = " + value + " FROM " + sqlName(side) + " AS s"
+		if len(note.Keys) > 0 {
+			for i, k := range note.Keys {
+				on = append(on, "t."+quote(k)+" = s.k"+strconv.Itoa(i+1))
+			}
+			sql += " WHERE " + strings.Join(on, " AND ")
+		} else {
+			d := digest(note.Digest, "r.")
+			sql += ", (SELECT r.tableoid AS home, r.ctid AS place, " + d + " AS k, row_number() OVER (PARTITION BY " + d + ") AS n FROM " + o.tableName() + " AS r) AS x" +
+				" WHERE t.tableoid = x.home AND t.ctid = x.place AND x.k = s.k AND x.n = s.n"
+		}
+		w.add(statement(o.Address, "bring back the values of "+o.Label(), sql).locking(AccessExclusive, table).scanning().hazard(Locking, "every row is written under the lock"))
+	}
+	if fill := p.opts.Answers["fill:"+o.Label()]; fill != "" {
+		w.add(statement(o.Address, "fill "+o.String(), "UPDATE "+o.tableName()+" SET "+quote(o.Sub)+" = "+fill+" WHERE "+quote(o.Sub)+" IS NULL").locking(AccessExclusive, table).scanning().hazard(Locking, "every row is written under the lock"))
+	}
+	if p.filledLater(o) && o.is("not_null") {
+		w.add(statement(o.Address, "require a value in "+o.String(), "ALTER TABLE "+o.tableName()+" ALTER COLUMN "+quote(o.Sub)+" SET NOT NULL").locking(AccessExclusive, table).scanning().hazard(DataBlocks, "rows without a value make it fail"))
+	}
+}
+
+// filledLater says whether a new column gets values after it was added, so that it can be NOT NULL only then.
+func (p *planner) filledLater(o *Object) bool {
+	if p.opts.Answers["fill:"+o.Label()] != "" {
+		return true
+	}
+	side, _ := p.values(o)
+	return side != nil && p.to.Objects[Address{KindDefault, o.Schema, o.Name, o.Sub}] == nil
+}
+
+// copyRows moves the rows of a table that was made anew into its successor.
+func (w *writer) copyRows(table Address) {
+	p := w.p
+	old := p.from.Objects[table]
+	var into, values []string
+	for _, c := range p.partsIn(true, table, KindColumn) {
+		f := p.from.Objects[c.Address]
+		if f == nil || c.attr("generated") != "" {
+			continue
+		}
+		value := quote(c.Sub)
+		if using, _ := p.conversion(f, c, p.ops[c.Address].retype); using != "" && f.attr("type") != c.attr("type") {
+			value = using
+		}
+		into, values = append(into, quote(c.Sub)), append(values, value)
+	}
+	if len(into) > 0 {
+		w.add(statement(table, "move the rows of "+table.Label()+" into the new table",
+			"INSERT INTO "+table.tableName()+" ("+strings.Join(into, ", ")+") OVERRIDING SYSTEM VALUE SELECT "+strings.Join(values, ", ")+" FROM "+qualify(TombstoneSchema, p.tombName(old))).
+			locking(AccessExclusive, table).scanning().hazard(Rewrites, "every row is written again").hazard(DataBlocks, "rows that belong to no partition make it fail"))
+	}
+	for _, c := range p.partsIn(true, table, KindColumn) {
+		if s := p.identitySequence(c); s != nil && p.from.Objects[c.Address] != nil {
+			w.add(p.continueSequence(s, c))
+		}
+	}
+}
