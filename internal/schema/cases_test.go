@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast/holdfast/internal/pgtest"
 )
 
 // schemaCase is one case of the shared test material.
@@ -65,40 +67,145 @@ func execute(ctx context.Context, conn *pgx.Conn, plan *Plan) error {
 	return nil
 }
 
-func TestOneChangeConverges(t *testing.T) {
-	server := schemaServer(t)
+// database is one side of a case.
+type database struct {
+	*pgtest.Database
+	conn *pgx.Conn
+}
+
+func newDatabase(t *testing.T, script string) *database {
+	t.Helper()
+	db := schemaServer(t).Database(t)
+	d := &database{db, db.Connect(t)}
+	createRoles(t, d.conn)
+	load(t, d.conn, strings.ReplaceAll(script, "mx_to", db.Name))
+	return d
+}
+
+// compute plans from production to development as if production were what was published last.
+func compute(t *testing.T, production, development *database, opts Options) *Plan {
+	t.Helper()
+	from := read(t, production.conn)
+	plan, err := Compute(Input{Baseline: from, Development: read(t, development.conn), Production: from, Options: opts})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plan
+}
+
+// findings runs a plan's checks and returns those that are not clean.
+func findings(t *testing.T, db *database, plan *Plan) []Finding {
+	t.Helper()
+	all, err := RunChecks(t.Context(), db.conn, plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []Finding
+	for _, f := range all {
+		if f.Verdict != Clean {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// converge applies a plan and holds the oracle against the result. Planning again must find nothing.
+func converge(t *testing.T, production, development *database, plan *Plan) {
+	t.Helper()
+	if err := plan.Ready(); err != nil {
+		t.Fatalf("the plan is not ready: %v", err)
+	}
+	if err := execute(t.Context(), production.conn, plan); err != nil {
+		t.Fatalf("%v\n%s", err, plan.SQL())
+	}
+	if left := OracleEqual(dump(t, production.Database), dump(t, development.Database)); len(left) > 0 {
+		t.Errorf("leftovers: %v\n%s", left, plan.SQL())
+	}
+	again := compute(t, production, development, Options{Tombstones: true})
+	if !again.Empty() || len(again.Drift) > 0 {
+		t.Errorf("planning again is not empty: %s %v\nfirst: %s", again.SQL(), again.Drift, plan.SQL())
+	}
+}
+
+// expectation is what a case of one-change.txt must lead to where it does not simply converge.
+type expectation struct {
+	question string   // the plan asks this
+	answers  []string // and these let it go on
+	blocked  string   // rows forbid it: the finding says this, and names rows
+	loses    string   // values would be lost: the finding says this; with consent it converges
+}
+
+func expectations() map[string]expectation {
+	return map[string]expectation{
+		"05 column add not null no default (rows exist)": {blocked: "2 rows of public.a would have no value", answers: []string{"fill:a.x='?'"}},
+		"35c FK violated by data":                        {blocked: "1 rows of public.b have no partner in public.a"},
+		"44 rename column":                               {question: "public.t.fullname", answers: []string{"rename:t.fullname=display_name"}},
+		"49b text->int cast (dirty data)":                {blocked: "1 values of public.t.a cannot be converted to integer"},
+		"49h varchar shrink":                             {loses: "1 values of public.t.a do not survive"},
+		"49i numeric scale shrink (silent rounding)":     {loses: "1 values of public.t.a do not survive"},
+		"50b set not null (null rows)":                   {blocked: "1 rows of public.t have no value in a"},
+		"53 move table to other schema":                  {question: "public.t", answers: []string{"rename:t=s.t"}},
+	}
+}
+
+func TestOneChangeConvergesOrIsRefusedForItsReason(t *testing.T) {
 	for _, c := range parseCases(readCase(t, "one-change.txt")) {
 		t.Run(c.title, func(t *testing.T) {
-			production, development := server.Database(t), server.Database(t)
-			prod, dev := production.Connect(t), development.Connect(t)
-			createRoles(t, prod)
-			load(t, prod, c.sections["COMMON"]+"\n"+c.sections["FROM"])
-			load(t, prod, c.sections["DATA"])
-			load(t, dev, strings.ReplaceAll(c.sections["COMMON"]+"\n"+c.sections["TO"], "mx_to", development.Name))
-			from, to := read(t, prod), read(t, dev)
-			plan, err := Compute(Input{Baseline: from, Development: to, Production: from, Options: Options{Tombstones: true}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, q := range plan.Questions {
-				t.Logf("question: %s %v", q.Text, q.Answers)
-			}
-			for _, q := range plan.Problems {
-				t.Logf("problem: %s %v", q.Object, q.Reason)
-			}
-			if err := execute(t.Context(), prod, plan); err != nil {
-				t.Fatalf("%v\n%s", err, plan.SQL())
-			}
-			if left := OracleEqual(dump(t, production), dump(t, development)); len(left) > 0 {
-				t.Errorf("leftovers: %v\n%s", left, plan.SQL())
-			}
-			again, err := Compute(Input{Baseline: to, Development: to, Production: read(t, prod), Options: Options{Tombstones: true}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !again.Empty() || len(again.Drift) > 0 {
-				t.Errorf("planning again is not empty: %s %v\nfirst: %s", again.SQL(), again.Drift, plan.SQL())
-			}
+			t.Parallel()
+			production := newDatabase(t, c.sections["COMMON"]+"\n"+c.sections["FROM"])
+			load(t, production.conn, c.sections["DATA"])
+			development := newDatabase(t, c.sections["COMMON"]+"\n"+c.sections["TO"])
+			expectCase(t, production, development, expectations()[c.title])
 		})
 	}
+}
+
+func expectCase(t *testing.T, production, development *database, want expectation) {
+	t.Helper()
+	opts := Options{Tombstones: true}
+	plan := compute(t, production, development, opts)
+	if want.question != "" {
+		if len(plan.Questions) != 1 || plan.Questions[0].ID != want.question {
+			t.Fatalf("questions %v, want one about %s", plan.Questions, want.question)
+		}
+		opts.Answers = answers(t, want.answers)
+		plan = compute(t, production, development, opts)
+	}
+	found := findings(t, production, plan)
+	switch {
+	case want.blocked != "":
+		if len(found) != 1 || found[0].Verdict != Blocks || !strings.Contains(found[0].Text, want.blocked) || len(found[0].Rows) == 0 {
+			t.Fatalf("findings %v, want one that blocks with %q", found, want.blocked)
+		}
+		if len(want.answers) == 0 {
+			if err := execute(t.Context(), production.conn, plan); err == nil {
+				t.Fatal("the plan went through although its check said that it would not")
+			}
+			return
+		}
+		opts.Answers = answers(t, want.answers)
+		plan = compute(t, production, development, opts)
+	case want.loses != "":
+		if len(found) != 1 || found[0].Verdict != Loses || !strings.Contains(found[0].Text, want.loses) {
+			t.Fatalf("findings %v, want one that loses with %q", found, want.loses)
+		}
+		opts.AllowLossy = true
+		plan = compute(t, production, development, opts)
+	case len(found) > 0:
+		for _, f := range found {
+			if f.Verdict == Blocks {
+				t.Errorf("unexpected finding: %s", f.Text)
+			}
+		}
+	}
+	converge(t, production, development, plan)
+}
+
+func answers(t *testing.T, list []string) map[string]string {
+	t.Helper()
+	out, err := ParseAnswers(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
 }

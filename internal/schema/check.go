@@ -31,4 +31,5 @@ type Check struct {
 	OldType    string    `json:"old_type,omitempty"`
 	Using      string    `json:"using,omitempty"`
 	Labels     []string  `json:"labels,omitempty"` // of the enum that values must fit
+	Key        []string  `json:"key,omitempty"`    // the primary key, to name rows by
 }

@@ -17,7 +17,7 @@ func isFacet(attr string) bool {
 
 // facetsOfNew gives a new object its owner, comment and privileges.
 func (w *writer) facetsOfNew(o *Object) {
-	if owner := o.attr("owner"); owner != "" && owner != w.p.from.User && !ownedByTable(o) {
+	if owner := o.attr("owner"); owner != "" && owner != w.p.from.User && (!ownedByTable(o) || o.is("owned")) {
 		w.add(w.ownerStatement(o))
 	}
 	if acl, ok := o.Attrs["acl"]; ok && o.Kind != KindDefaultACL && o.Kind != KindExtensionMember {
@@ -37,7 +37,7 @@ func (w *writer) comments(o *Object) {
 
 // facetsOfChanged carries the changes of owner, comment and privileges.
 func (w *writer) facetsOfChanged(from, to *Object, changed map[string]bool) {
-	if changed["owner"] && !ownedByTable(to) {
+	if changed["owner"] && (!ownedByTable(to) || to.is("owned") && !from.is("owned")) {
 		w.add(w.ownerStatement(to).hazard(Breaking, "the new owner must be a role that the application's statements expect"))
 	}
 	if changed["acl"] && to.Kind != KindDefaultACL && to.Kind != KindExtensionMember {
@@ -58,7 +58,8 @@ func attrPointer(o *Object, attr string) *string {
 	return nil
 }
 
-// ownedByTable says whether the sequence's owner is its table's owner: it cannot be set by itself.
+// ownedByTable says whether the sequence's owner is its table's owner: it cannot be set by itself. A new sequence gets it before it
+// is tied to its column.
 func ownedByTable(o *Object) bool {
 	return o.Kind == KindSequence && (o.is("owned") || o.attr("identity") != "")
 }

@@ -154,7 +154,7 @@ func isCreateTable(words []token) bool {
 func headOf(words []token) string {
 	var b strings.Builder
 	for i, w := range words {
-		if w.is("(") || w.is("AS") && i > 2 || i > 12 || w.is("IS") || w.is("FROM") && i > 2 {
+		if w.is("(") || w.is("AS") && i > 2 || i > 12 || w.is("IS") || w.is("FROM") && i > 2 || w.is("ON") && words[1].is("STATISTICS") {
 			break
 		}
 		if i > 0 && !w.is(".") && !words[i-1].is(".") {

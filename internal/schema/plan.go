@@ -54,6 +54,9 @@ type Plan struct {
 	From       string      `json:"from"` // fingerprint of production as it was planned for
 	To         string      `json:"to"`   // fingerprint of production as it will be
 
+	// Preludes is how many of the first statements only give things other names (or make the schemas that they move to).
+	Preludes int `json:"preludes,omitempty"`
+
 	needsTombstones bool
 }
 
@@ -108,10 +111,11 @@ func Compute(in Input) (*Plan, error) {
 	for i := range c.statements {
 		c.statements[i].Group = renameGroup // all names change at one moment
 	}
+	plan.Preludes = len(c.statements)
 	plan.Statements = slices.Concat(c.statements, plan.Statements)
 	if plan.needsTombstones && in.Production.Hidden[Address{Kind: KindSchema, Name: TombstoneSchema}] == nil {
 		make := statement(Address{Kind: KindSchema, Name: TombstoneSchema}, "make the place where dropped things are kept", "CREATE SCHEMA IF NOT EXISTS "+quote(TombstoneSchema))
-		plan.Statements = slices.Concat([]Statement{make}, plan.Statements)
+		plan.Statements = slices.Insert(plan.Statements, plan.Preludes, make)
 	}
 	groupStatements(plan)
 	plan.To = to.Fingerprint()

@@ -47,6 +47,12 @@ func (o Options) answer(verb string, a Address) (string, bool) {
 	return "", false
 }
 
+// chosen is what the user chose about an object, or "".
+func (o Options) chosen(verb string, a Address) string {
+	v, _ := o.answer(verb, a)
+	return v
+}
+
 func labelsOf(a Address) []string {
 	label := a.Label()
 	if short, ok := strings.CutPrefix(label, "public."); ok {

@@ -16,7 +16,18 @@ func (p *planner) check(c Check) {
 			return
 		}
 	}
+	c.Key = p.keyOf(c.Table)
 	p.plan.Checks = append(p.plan.Checks, c)
+}
+
+// keyOf lists the columns by which a person finds a row of the table.
+func (p *planner) keyOf(table Address) []string {
+	for _, k := range p.partsIn(false, table, KindConstraint) {
+		if k.attr("type") == "p" {
+			return k.list("columns")
+		}
+	}
+	return nil
 }
 
 // canAlter tries whether an object can change in place.

@@ -334,7 +334,7 @@ func (w *writer) fillColumn(o *Object) {
 		}
 		w.add(statement(o.Address, "bring back the values of "+o.Label(), sql).locking(AccessExclusive, table).scanning().hazard(Locking, "every row is written under the lock"))
 	}
-	if fill := p.opts.Answers["fill:"+o.Label()]; fill != "" {
+	if fill := p.opts.chosen("fill", o.Address); fill != "" {
 		w.add(statement(o.Address, "fill "+o.String(), "UPDATE "+o.tableName()+" SET "+quote(o.Sub)+" = "+fill+" WHERE "+quote(o.Sub)+" IS NULL").locking(AccessExclusive, table).scanning().hazard(Locking, "every row is written under the lock"))
 	}
 	if p.filledLater(o) && o.is("not_null") {
@@ -344,7 +344,7 @@ func (w *writer) fillColumn(o *Object) {
 
 // filledLater says whether a new column gets values after it was added, so that it can be NOT NULL only then.
 func (p *planner) filledLater(o *Object) bool {
-	if p.opts.Answers["fill:"+o.Label()] != "" {
+	if p.opts.chosen("fill", o.Address) != "" {
 		return true
 	}
 	side, _ := p.values(o)

@@ -54,7 +54,7 @@ func (p *planner) newLabels(o *Object) []string {
 // one exists, and text as the bridge otherwise. The second result says whether values can change or fail.
 func (p *planner) conversion(from, o *Object, retype bool) (using string, lossy bool) {
 	c := quote(o.Sub)
-	if answer := p.opts.Answers["using:"+o.Label()]; answer != "" {
+	if answer := p.opts.chosen("using", o.Address); answer != "" {
 		return answer, true
 	}
 	oldType, newType := from.attr("type"), o.attr("type")
