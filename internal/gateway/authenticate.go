@@ -18,6 +18,8 @@ func (v *visit) authenticate(ctx context.Context, wish *startup) (*login, error)
 		return nil, err
 	}
 	ref, database, known := v.lookUp(ctx, wish, x)
+	found := time.Now()
+	lookup := g.pace.took(found.Sub(asked), found)
 	body, err := v.readSASL()
 	if err != nil {
 		return nil, err
@@ -26,7 +28,7 @@ func (v *visit) authenticate(ctx context.Context, wish *startup) (*login, error)
 	if err != nil {
 		return nil, err
 	}
-	if err := waitStep(ctx, asked, g.settings.LookupFloor); err != nil {
+	if err := wait(ctx, time.Until(asked.Add(lookup))); err != nil {
 		return nil, err
 	}
 	if _, err := v.conn.Write(appendAuthentication(nil, authSASLContinue, first)); err != nil {
@@ -85,10 +87,4 @@ func (v *visit) readSASL() ([]byte, error) {
 		return nil, protocolViolation("expected SASL response")
 	}
 	return body, nil
-}
-
-// waitStep waits until a whole number of steps, and at least one, has passed since start.
-func waitStep(ctx context.Context, start time.Time, step time.Duration) error {
-	passed := time.Since(start)
-	return wait(ctx, (passed/step+1)*step-passed)
 }

@@ -62,7 +62,7 @@ type Settings struct {
 	HoldTimeout      time.Duration // at a branch that is held; default 2 min
 	EndGrace         time.Duration // for a session that is ended to take the message that says so; default 2 s
 
-	// LookupFloor is the step to which the time of a look-up is rounded up, so that it tells nothing; default 5 ms.
+	// LookupFloor is the least time that a look-up seems to take, and the step in which it seems to take longer; default 5 ms.
 	LookupFloor time.Duration
 	// FailureDelay is how long the answer to an address's first failed login takes; each further one takes twice as long, up
 	// to MaxFailureDelay. Defaults 100 ms and 5 s.
@@ -105,6 +105,7 @@ type Gateway struct {
 	verifiers Verifiers
 	log       *slog.Logger
 	lobby     *lobby
+	pace      *pace
 	branches  branches
 	cancels   cancels
 	large     sync.Pool // of *[]byte, largeBuffer long
@@ -124,6 +125,7 @@ func New(settings Settings, waker Waker, verifiers Verifiers, log *slog.Logger) 
 	settings = settings.withDefaults()
 	g := &Gateway{settings: settings, waker: waker, verifiers: verifiers, log: log,
 		large: sync.Pool{New: func() any { p := make([]byte, largeBuffer); return &p }},
+		pace:  &pace{step: settings.LookupFloor},
 		lobby: newLobby(settings.MaxUnproven, settings.FailureDelay, settings.MaxFailureDelay)}
 	if settings.TLS != nil {
 		g.tls = doorTLS(settings.TLS)

@@ -194,30 +194,42 @@ func TestEveryRefusalTakesTheSameTime(t *testing.T) {
 		s.LookupFloor, s.FailureDelay, s.MaxFailureDelay = step, step, step
 		b.slow = 3 * time.Millisecond
 	})
-	const rounds = 15
 	first, last := map[string][]time.Duration{}, map[string][]time.Duration{}
-	for range rounds {
+	// A machine that is busy with other tests blurs the picture; with more rounds it gets clear, or it is not the machine.
+	for rounds := range 80 {
 		for name, who := range r.strangers() {
 			a := r.tryLogin(who[0], who[1], who[2])
 			first[name], last[name] = append(first[name], a.first), append(last[name], a.last)
 		}
+		if rounds >= 14 && spread(first) < 2*time.Millisecond && spread(last) < 2*time.Millisecond {
+			break
+		}
 	}
 	for what, taken := range map[string]map[string][]time.Duration{"first message": first, "answer": last} {
-		var medians []time.Duration
 		for name, d := range taken {
-			slices.Sort(d)
-			m := d[len(d)/2]
-			medians = append(medians, m)
-			t.Logf("%s, %s: %v", what, name, m)
-			if d[0] < step {
-				t.Errorf("%s, %s: came after %v, before its step", what, name, d[0])
+			t.Logf("%s, %s: median %v of %d", what, name, medianOf(d), len(d))
+			if fastest := slices.Min(d); fastest < step {
+				t.Errorf("%s, %s: came after %v, before its step", what, name, fastest)
 			}
 		}
-		// A machine that is busy with other tests delays each of them by about as much.
-		if spread := slices.Max(medians) - slices.Min(medians); spread > 2*time.Millisecond {
-			t.Errorf("%s: the medians differ by %v", what, spread)
+		if s := spread(taken); s >= 2*time.Millisecond {
+			t.Errorf("%s: the medians differ by %v", what, s)
 		}
 	}
+}
+
+// spread is how far the medians lie apart.
+func spread(taken map[string][]time.Duration) time.Duration {
+	var medians []time.Duration
+	for _, d := range taken {
+		medians = append(medians, medianOf(d))
+	}
+	return slices.Max(medians) - slices.Min(medians)
+}
+
+func medianOf(d []time.Duration) time.Duration {
+	sorted := slices.Sorted(slices.Values(d))
+	return sorted[len(sorted)/2]
 }
 
 func TestFailedLoginsAreAnsweredMoreAndMoreSlowly(t *testing.T) {
