@@ -125,6 +125,15 @@ func (s *Server) clearDead(ctx context.Context) error {
 	return nil
 }
 
+// clearKilled clears what a postmaster left that did not end in order: one that did has removed its pid file itself, after
+// the last of its processes.
+func (s *Server) clearKilled(ctx context.Context) error {
+	if _, err := os.Lstat(filepath.Join(s.config.DataDir, "postmaster.pid")); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return s.clearDead(ctx)
+}
+
 func (s *Server) endOrphans(ctx context.Context) error {
 	// An idle one ends by itself within moments; one amid a long query would go on for its whole length. SIGQUIT makes it
 	// end without touching anything; SIGKILL is for one that is stopped. Their transactions are lost with the postmaster anyway.

@@ -98,12 +98,11 @@ var escapes = map[string][]string{
 }
 
 func TestOwnerReachesNeitherMachineNorAdministrator(t *testing.T) {
-	s := pgtest.Start(t)
+	db := pgtest.Start(t).Database(t)
+	db.Connect(t) // somebody of the administrator's whom one could try to end
+	conn := db.ConnectOwner(t)
 	for name, script := range escapes {
 		t.Run(name, func(t *testing.T) {
-			db := s.Database(t)
-			db.Connect(t) // somebody of the administrator's whom one could try to end
-			conn := db.ConnectOwner(t)
 			tx, err := conn.Begin(t.Context()) // so that no role stays behind
 			if err != nil {
 				t.Fatal(err)

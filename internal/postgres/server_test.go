@@ -192,6 +192,12 @@ func TestAStalePidFileOfAnotherProcessIsRecognised(t *testing.T) {
 // kill -9 of a postmaster leaves its backends; one amid a long query goes on and holds the shared memory, and PostgreSQL alone would
 // refuse to start until it ends.
 func TestKilledPostmasterWithABusyBackendIsRecovered(t *testing.T) {
+	for name, stopFirst := range map[string]bool{"by a start": false, "by a stop": true} {
+		t.Run(name, func(t *testing.T) { killWithABusyBackend(t, stopFirst) })
+	}
+}
+
+func killWithABusyBackend(t *testing.T, stopFirst bool) {
 	s := pgtest.New(t, pgtest.Parameter("fsync", "on"), pgtest.Parameter("synchronous_commit", "on"))
 	db := s.Database(t)
 	conn := db.Connect(t)
@@ -211,6 +217,14 @@ func TestKilledPostmasterWithABusyBackendIsRecovered(t *testing.T) {
 	<-ended
 	if err := syscall.Kill(backend, 0); err != nil {
 		t.Fatalf("the busy backend has ended already: %v", err)
+	}
+	if stopFirst { // whoever stops it may replace the files next
+		if err := s.Stop(t.Context(), postgres.Fast); err != nil {
+			t.Fatal(err)
+		}
+		if pids := pgtest.ProcessesBelow(t, s.DataDir()); len(pids) > 0 {
+			t.Errorf("processes %v are left after a stop", pids)
+		}
 	}
 	if err := s.Start(t.Context()); err != nil {
 		t.Fatal(err)

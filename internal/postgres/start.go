@@ -176,11 +176,13 @@ func (s *Server) Adopt() (bool, error) {
 	return true, nil
 }
 
-// Stop stops the server and returns when its postmaster has ended. Stopping a server that does not run does nothing. When ctx
+// Stop stops the server and returns when none of its processes is left. Stopping a server that does not run does nothing. When ctx
 // ends first the server is left stopping, and the error is a Timeout or Canceled.
 func (s *Server) Stop(ctx context.Context, mode StopMode) error {
-	if running, err := s.Adopt(); err != nil || !running {
+	if running, err := s.Adopt(); err != nil {
 		return err
+	} else if !running {
+		return s.clearKilled(ctx)
 	}
 	p := s.current()
 	sig := map[StopMode]unix.Signal{Fast: unix.SIGINT, Smart: unix.SIGTERM, Immediate: unix.SIGQUIT}[mode]
@@ -200,10 +202,7 @@ func (s *Server) Stop(ctx context.Context, mode StopMode) error {
 		return fmt.Errorf("wait until PostgreSQL has stopped: %w", err)
 	}
 	s.forget(p)
-	if mode == Immediate {
-		return s.clearDead(ctx)
-	}
-	return nil
+	return s.clearKilled(ctx)
 }
 
 // Detach lets go of a running server, which runs on.
