@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/caarlos0/env/v11"
 	"github.com/pelletier/go-toml/v2"
@@ -145,11 +146,11 @@ func readServeConfig(data string, given *pflag.FlagSet) (serveConfig, error) {
 // readFile reads the file strictly: a misspelt key is an error, not a setting that is silently not set.
 func (c *serveConfig) readFile(path string) error {
 	raw, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) { // what is in the directory's place is for openDataDir to say
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("read %s: %w", path, err)
+		return dataDirError(filepath.Dir(path), err)
 	}
 	decoder := toml.NewDecoder(bytes.NewReader(raw))
 	decoder.DisallowUnknownFields()
