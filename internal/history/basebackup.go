@@ -12,8 +12,6 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sync/errgroup"
-
-	"github.com/holdfast/holdfast"
 )
 
 // source is a data directory that stays restorable while it is read: a running server in backup mode, or a frozen copy.
@@ -207,25 +205,3 @@ func (w *baseWriter) putManifest(ctx context.Context, path, name string) (digest
 
 // now is a time as it is written into objects: UTC, microseconds as PostgreSQL's.
 func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
-
-// BackupRequest says how a base backup is made.
-type BackupRequest struct {
-	// Full stores every page. Otherwise only those are stored that changed since the newest base, as long as the chain stays short.
-	Full bool
-	// Fast makes PostgreSQL write its dirty pages at once instead of spreading them over its checkpoint interval.
-	Fast bool
-	// Progress is told how many bytes of the data directory were read; it may be nil.
-	Progress func(done, total int64)
-	// Workers is how many pages are read at a time; 0 chooses.
-	Workers int
-}
-
-// checkParent says whether an increment on parent makes sense.
-func chainAllows(parent Base, lineage string) bool {
-	return parent.Lineage == lineage && parent.Depth+1 <= maxChain && len(parent.Corrupt) == 0
-}
-
-// maxChain bounds how many increments follow a full base backup: each is one more to read in a restore, and one more that must be whole.
-const maxChain = 7
-
-var errNoBase = &holdfast.Error{Kind: holdfast.NotFound, Message: "there is no such base backup"}

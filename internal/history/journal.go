@@ -155,3 +155,27 @@ func (j *journal) remove() error {
 	}
 	return nil
 }
+
+// resumableBase says which base backup the journal at path could go on with; empty when there is none.
+func resumableBase(path string) (string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return "", gone(err)
+	}
+	line, err := bufio.NewReader(file).ReadBytes('\n')
+	if err := errors.Join(noEnd(err), file.Close()); err != nil {
+		return "", fmt.Errorf("read the backup's journal: %w", err)
+	}
+	var head journalHead
+	if json.Unmarshal(line, &head) != nil {
+		return "", nil
+	}
+	return head.Base, nil
+}
+
+func noEnd(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}

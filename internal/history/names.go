@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -14,10 +13,7 @@ import (
 )
 
 // Where things lie in a repository. docs/formats/repository.md draws the same.
-const (
-	projectsFolder = "projects/"
-	branchesFolder = "branches/"
-)
+const branchesFolder = "branches/"
 
 // objects names the objects of one branch.
 type objects struct{ branch holdfast.BranchID }
@@ -39,7 +35,8 @@ func (o objects) manifest(base string) string { return o.data() + base + "/manif
 func (o objects) pack(base string, number int) string {
 	return fmt.Sprintf("%s%s/pack-%06d.zst", o.data(), base, number)
 }
-func (o objects) wal() string { return o.folder() + "wal/" }
+func (o objects) wal() string              { return o.folder() + "wal/" }
+func (o objects) lineage(id string) string { return o.wal() + id + "/" + lineageObject }
 func (o objects) timeline(lineage string, timeline uint32) string {
 	return fmt.Sprintf("%s%s/%08X.json", o.wal(), lineage, timeline)
 }
@@ -92,8 +89,6 @@ func parseStoredSegment(lineage, name string, size int64) (storedSegment, bool) 
 	}
 	return s, true
 }
-
-var idForm = regexp.MustCompile(`^[0-9]{8}T[0-9]{9}Z-[0-9a-f]{8}$`)
 
 // newID makes an identifier whose order is that of time and that is never used again.
 func newID(now time.Time) string {

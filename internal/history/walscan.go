@@ -3,6 +3,7 @@ package history
 import (
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"time"
 
 	"github.com/holdfast/holdfast"
@@ -28,16 +29,20 @@ const (
 	walTopLevelXID    = 252    // XLR_BLOCK_ID_TOPLEVEL_XID
 )
 
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
 // sniffLength is how much of a record is looked at: enough for the time of a commit (header, origin, top-level transaction, data
 // header, time: 47 bytes).
 const sniffLength = 64
 
 // walScan reads WAL as it comes, in pieces of any length, and notices where records begin and end and when transactions commit.
-// It looks at headers only and skips the rest. PostgreSQL checks the records' CRCs when it replays them.
+// It looks at headers only and skips the rest, unless it is told to verify.
 type walScan struct {
 	segmentSize int64
 	onCommit    func(start holdfast.LSN, at time.Time) // may be nil, as may onRecord
 	onRecord    func(start holdfast.LSN)               // called when the whole record was seen
+
+	verify bool // check every record's CRC: a wrong one ends the WAL, as it does for PostgreSQL
 
 	next   holdfast.LSN // position of the next byte
 	header []byte       // of a page, while it is being collected
@@ -49,6 +54,8 @@ type walScan struct {
 	sniff    []byte       // its first bytes
 	length   uint32       // its length in all; zero until known
 	switches bool         // whether it ends its segment
+	crc      uint32       // of what came of its data, when verifying
+	data     int64        // bytes of its data to come, without the padding
 
 	lastStart holdfast.LSN // of the last record that was seen whole
 	lastEnd   holdfast.LSN // its end, aligned; zero before there is one
@@ -156,6 +163,11 @@ func (w *walScan) feedRecord(b []byte) (int64, error) {
 	}
 	if w.skip > 0 {
 		n := min(int64(len(b)), w.skip)
+		if w.verify && w.inside {
+			part := min(n, w.data)
+			w.crc = crc32.Update(w.crc, castagnoli, b[:part])
+			w.data -= part
+		}
 		w.skip -= n
 		return n, nil
 	}
@@ -183,6 +195,9 @@ func (w *walScan) feedRecord(b []byte) (int64, error) {
 	if len(w.sniff) == min(sniffLength, int(w.length)) {
 		w.look()
 		w.inside, w.skip = true, align8(int64(w.length))-int64(len(w.sniff))
+		if w.verify {
+			w.crc, w.data = crc32.Checksum(w.sniff[walRecordHeader:], castagnoli), int64(w.length)-int64(len(w.sniff))
+		}
 	}
 	return int64(n), nil
 }
@@ -207,6 +222,11 @@ func (w *walScan) finishRecord() {
 	if !w.inside || w.skip > 0 {
 		return
 	}
+	// PostgreSQL hashes the data first and then the header as far as the CRC itself.
+	if w.verify && crc32.Update(w.crc, castagnoli, w.sniff[:20]) != binary.LittleEndian.Uint32(w.sniff[20:]) {
+		w.ended = true
+		return
+	}
 	w.lastStart, w.lastEnd = w.start, w.next
 	if w.switches {
 		w.jump = holdfast.LSN((int64(w.next) + w.segmentSize - 1) / w.segmentSize * w.segmentSize)
@@ -227,12 +247,13 @@ func (w *walScan) carry() *walCarry {
 	if len(w.sniff) == 0 || w.inside {
 		return nil
 	}
-	return &walCarry{Start: w.start, Bytes: append([]byte(nil), w.sniff...)}
+	return &walCarry{Next: w.next, Start: w.start, Bytes: append([]byte(nil), w.sniff...)}
 }
 
 // walCarry is the beginning of a record that continues in the next segment.
 type walCarry struct {
-	Start holdfast.LSN `json:"start"`
+	Next  holdfast.LSN `json:"next"`  // where that segment begins
+	Start holdfast.LSN `json:"start"` // of the record
 	Bytes []byte       `json:"bytes"`
 }
 

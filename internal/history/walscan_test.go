@@ -133,6 +133,7 @@ func scanAll(t *testing.T, dataDir string, from, end holdfast.LSN, restart bool)
 	const size = postgres.DefaultSegmentSize
 	random := rand.New(rand.NewPCG(1, 2))
 	scan := newWALScan(from, size)
+	scan.verify = true
 	scan.onCommit = func(start holdfast.LSN, at time.Time) {
 		commits = append(commits, seenCommit{start, at.Format(time.RFC3339Nano)})
 	}
