@@ -18,6 +18,7 @@ import (
 	"maps"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -77,7 +78,8 @@ func Start(t testing.TB, opts ...Option) *Server {
 		return s
 	}
 	// Not in the test's own directory: the server outlives the test.
-	s := start(t, o, filepath.Join(guardedRoot(t), "shared"+strconv.Itoa(len(shared.servers))))
+	s := describe(t, o, filepath.Join(guardedRoot(t), "shared"+strconv.Itoa(len(shared.servers))))
+	s.make(t, o)
 	shared.servers[key] = s
 	return s
 }
@@ -85,7 +87,29 @@ func Start(t testing.TB, opts ...Option) *Server {
 // New returns a server of the test's own, which it may stop, break and kill. It is gone after the test.
 func New(t testing.TB, opts ...Option) *Server {
 	t.Helper()
-	return start(t, gather(t, opts), filepath.Join(Dir(t), "pg"))
+	o := gather(t, opts)
+	// Made once and copied: a copy is much quicker than initdb.
+	template := Kept(t, "template"+strconv.Itoa(o.major), func(dir string) {
+		s := describe(t, o, dir)
+		s.make(t, options{})
+		s.stop(t)
+	})
+	s := describe(t, o, filepath.Join(Dir(t), "pg"))
+	if err := Account(t).MkdirAll(filepath.Dir(s.DataDir())); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("cp", "-a", "--reflink=auto", filepath.Join(template, "data"), s.DataDir()).CombinedOutput(); err != nil {
+		t.Fatalf("copy a server for the test: %v: %s", err, out)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	if _, err := s.Configure(ctx, o.settings()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Server.Start(ctx); err != nil {
+		t.Fatalf("start a server for the test: %v", err)
+	}
+	return s
 }
 
 // Installations lists the PostgreSQL servers of this machine. The test is skipped where there is none.
@@ -144,23 +168,34 @@ func gather(t testing.TB, opts []Option) options {
 	return o
 }
 
-func start(t testing.TB, o options, dir string) *Server {
+// settings are what makes a server quick, and what the test asked for.
+func (o options) settings() map[string]string {
+	settings := map[string]string{"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_wal_size": "256MB", "max_connections": "200"}
+	maps.Copy(settings, o.parameters)
+	return settings
+}
+
+// describe says which server lies in dir.
+func describe(t testing.TB, o options, dir string) *Server {
+	t.Helper()
+	return &Server{postgres.New(postgres.Config{Installation: Installation(t, Major(o.major)), Account: Account(t), DataDir: filepath.Join(dir, "data"), LogFile: filepath.Join(dir, "log")})}
+}
+
+// make makes the server from nothing and starts it.
+func (s *Server) make(t testing.TB, o options) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	parameters := map[string]string{"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off", "max_wal_size": "256MB", "max_connections": "200"}
-	maps.Copy(parameters, o.parameters)
-	s := &Server{postgres.New(postgres.Config{Installation: Installation(t, Major(o.major)), Account: Account(t), DataDir: filepath.Join(dir, "data"), LogFile: filepath.Join(dir, "log")})}
-	if err := Account(t).MkdirAll(dir); err != nil {
+	if err := s.Account().MkdirAll(filepath.Dir(s.DataDir())); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Init(ctx, postgres.InitOptions{Unsynced: true, Parameters: parameters}); err != nil {
+	if err := s.Init(ctx, postgres.InitOptions{Unsynced: true, Parameters: o.settings()}); err != nil {
 		t.Fatalf("make a server for the tests: %v", err)
 	}
-	if err := s.Start(ctx); err != nil {
+	if err := s.Server.Start(ctx); err != nil {
 		t.Fatalf("start a server for the tests: %v", err)
 	}
-	conn, err := s.Connect(ctx, postgres.MaintenanceDatabase)
+	conn, err := s.Server.Connect(ctx, postgres.MaintenanceDatabase)
 	if err != nil {
 		t.Fatalf("enter the server for the tests: %v", err)
 	}
@@ -175,7 +210,15 @@ func start(t testing.TB, o options, dir string) *Server {
 	if err := postgres.PutOwner(ctx, conn, Owner, verifier); err != nil {
 		t.Fatal(err)
 	}
-	return s
+}
+
+func (s *Server) stop(t testing.TB) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	if err := s.Stop(ctx, postgres.Fast); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Database is a database of one test.
