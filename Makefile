@@ -55,6 +55,12 @@ lint: ## Check format, vet, staticcheck and the arrows of the house
 	bash -n scripts/*.sh .ci/run
 	go test .
 
+.PHONY: console
+console: ## Build the web console from its sources, and test it; commit what it changes in console/dist
+	cd console && npm ci --no-audit --no-fund --loglevel=error
+	cd console && npm run gen && npm run lint && npm test && npm run build
+	go test ./console
+
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME each
 	@scripts/fuzz.sh $(FUZZTIME)

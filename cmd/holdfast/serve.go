@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/console"
 	"github.com/holdfast/holdfast/internal/api"
 	"github.com/holdfast/holdfast/internal/fleet"
 	"github.com/holdfast/holdfast/internal/gateway"
@@ -345,7 +347,8 @@ func (h *house) openServer(listener net.Listener) error {
 		h.log.Warn("the API is reachable from other machines without encryption; put a proxy with TLS before it", "address", listener.Addr().String())
 	}
 	s := server.New(server.Config{Platform: h.platform, Log: h.log, Version: version, Gateway: publicAddress(h.config.Gateway, h.config.GatewayPublic),
-		Hosts: h.config.Hosts, AnyHost: !loopback && len(h.config.Hosts) == 0, Metrics: h.metrics})
+		Hosts: h.config.Hosts, AnyHost: !loopback && len(h.config.Hosts) == 0, Metrics: h.metrics,
+		Mounts: map[string]http.Handler{"/": console.Handler()}})
 	if err := s.Start(listener); err != nil {
 		return err
 	}

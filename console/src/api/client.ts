@@ -1,0 +1,125 @@
+import { Problem, problemOf, unreachable } from './problem'
+import { session } from './session'
+import { readEvents } from './sse'
+import type {
+  AuditEntry,
+  Branch,
+  Connection,
+  Extension,
+  Job,
+  JobLine,
+  NewProject,
+  NewToken,
+  Project,
+  ServerInfo,
+  Settings,
+  SettingsChange,
+  Token,
+  TokenSecret,
+} from './types'
+
+const prefix = '/api/v1'
+
+type Options = { body?: unknown; signal?: AbortSignal; token?: string; accept?: string }
+
+async function send(method: string, path: string, options: Options = {}): Promise<Response> {
+  const headers: Record<string, string> = { Accept: options.accept ?? 'application/json' }
+  const token = options.token ?? session.token()
+  if (token) headers.Authorization = `Bearer ${token}`
+  if (options.body !== undefined) headers['Content-Type'] = 'application/json'
+  let response: Response
+  try {
+    response = await fetch(prefix + path, {
+      method,
+      headers,
+      body: options.body === undefined ? undefined : JSON.stringify(options.body),
+      signal: options.signal,
+      credentials: 'omit',
+      cache: 'no-store',
+      redirect: 'error',
+    })
+  } catch (thrown) {
+    if (options.signal?.aborted) throw thrown
+    throw unreachable()
+  }
+  if (response.ok) return response
+  const problem = await problemOf(response)
+  // The token has ended. Whoever shows this page notices and asks for another; a token that is only being tried is not ours.
+  if (problem.status === 401 && options.token === undefined && token !== null && token === session.token())
+    session.end()
+  throw problem
+}
+
+async function call<T>(method: string, path: string, options?: Options): Promise<T> {
+  const response = await send(method, path, options)
+  if (response.status === 204) return undefined as T
+  try {
+    return (await response.json()) as T
+  } catch (thrown) {
+    if (options?.signal?.aborted) throw thrown
+    throw new Problem({ code: 'unavailable', detail: 'the answer of the server was cut off', hint: 'try again' })
+  }
+}
+
+async function list<T>(path: string, signal?: AbortSignal): Promise<T[]> {
+  return (await call<{ items: T[] }>('GET', path, { signal })).items
+}
+
+function at(project: string, branch: string, rest = ''): string {
+  return `/projects/${encodeURIComponent(project)}/branches/${encodeURIComponent(branch)}${rest}`
+}
+
+/** The REST API, one function for each operation that the console uses. */
+export const api = {
+  server: (signal?: AbortSignal) => call<ServerInfo>('GET', '/server', { signal }),
+  /** Who the given token is; the way to try a token before it is kept. */
+  serverAs: (token: string) => call<ServerInfo>('GET', '/server', { token }),
+  redeemSetup: (secret: string, name: string) =>
+    call<TokenSecret>('POST', '/setup', { body: { secret, name }, token: '' }),
+
+  projects: (signal?: AbortSignal) => list<Project>('/projects', signal),
+  project: (name: string, signal?: AbortSignal) =>
+    call<Project>('GET', `/projects/${encodeURIComponent(name)}`, { signal }),
+  createProject: (ask: NewProject) => call<Job>('POST', '/projects', { body: ask }),
+
+  branch: (project: string, branch: string, signal?: AbortSignal) =>
+    call<Branch>('GET', at(project, branch), { signal }),
+  settings: (project: string, branch: string, signal?: AbortSignal) =>
+    call<Settings>('GET', at(project, branch, '/settings'), { signal }),
+  changeSettings: (project: string, branch: string, change: SettingsChange) =>
+    call<Branch>('PATCH', at(project, branch, '/settings'), { body: change }),
+  connection: (project: string, branch: string, signal?: AbortSignal) =>
+    call<Connection>('GET', at(project, branch, '/connection'), { signal }),
+  rotate: (project: string, branch: string) => call<Connection>('POST', at(project, branch, '/credentials/rotate')),
+  wake: (project: string, branch: string) => call<Branch>('POST', at(project, branch, '/wake')),
+  sleep: (project: string, branch: string, force: boolean) =>
+    call<Branch>('POST', at(project, branch, '/sleep'), { body: { force } }),
+  restart: (project: string, branch: string) => call<Branch>('POST', at(project, branch, '/restart')),
+  extensions: (project: string, branch: string, signal?: AbortSignal) =>
+    list<Extension>(at(project, branch, '/extensions'), signal),
+  addExtension: (project: string, branch: string, name: string) =>
+    call<void>('POST', at(project, branch, '/extensions'), { body: { name } }),
+
+  jobs: (limit: number, project?: string, signal?: AbortSignal) =>
+    list<Job>(`/jobs?limit=${limit}${project ? `&project=${encodeURIComponent(project)}` : ''}`, signal),
+  job: (id: string, signal?: AbortSignal) => call<Job>('GET', `/jobs/${encodeURIComponent(id)}`, { signal }),
+  jobLog: (id: string, after: number, signal?: AbortSignal) =>
+    list<JobLine>(`/jobs/${encodeURIComponent(id)}/log?after=${after}`, signal),
+  cancelJob: (id: string) => call<Job>('POST', `/jobs/${encodeURIComponent(id)}/cancel`),
+  /** Calls see with each state of a job until the stream ends, which need not be when the job does. */
+  watchJob: async (id: string, see: (job: Job) => void, signal: AbortSignal): Promise<void> => {
+    const path = `/jobs/${encodeURIComponent(id)}/events`
+    const response = await send('GET', path, { signal, accept: 'text/event-stream' })
+    if (!response.body) return
+    for await (const event of readEvents(response.body)) {
+      if (event.name === 'job') see(JSON.parse(event.data) as Job)
+    }
+  },
+
+  tokens: (signal?: AbortSignal) => list<Token>('/tokens', signal),
+  createToken: (ask: NewToken) => call<TokenSecret>('POST', '/tokens', { body: ask }),
+  revokeToken: (id: string) => call<void>('DELETE', `/tokens/${encodeURIComponent(id)}`),
+
+  audit: (before: number, limit: number, signal?: AbortSignal) =>
+    list<AuditEntry>(`/audit?limit=${limit}${before > 0 ? `&before=${before}` : ''}`, signal),
+}

@@ -1,0 +1,125 @@
+import { useQuery } from '@tanstack/react-query'
+import { useNavigate } from '@tanstack/react-router'
+import { Command } from 'cmdk'
+import {
+  Boxes,
+  CircleHelp,
+  Database,
+  KeyRound,
+  ListChecks,
+  LogOut,
+  Moon,
+  Plug,
+  Plus,
+  ScrollText,
+  Search,
+  Server,
+  SlidersHorizontal,
+} from 'lucide-react'
+import { Dialog as Radix } from 'radix-ui'
+import type { ReactNode } from 'react'
+import { queries } from '@/api/queries'
+import { session } from '@/api/session'
+import { byImportance } from '@/lib/branches'
+import { EnvironmentDot } from '@/ui/environment'
+import { Kbd } from '@/ui/pieces'
+import { useConnect } from './connect-context'
+import { toggleTheme } from './theme'
+
+const item =
+  'flex items-center gap-2.5 rounded-md px-2.5 py-2 text-sm data-[selected=true]:bg-hover [&_svg]:size-4 [&_svg]:shrink-0 [&_svg]:text-muted'
+const group =
+  '[&_[cmdk-group-heading]]:px-2.5 [&_[cmdk-group-heading]]:pt-2 [&_[cmdk-group-heading]]:pb-1 [&_[cmdk-group-heading]]:font-medium [&_[cmdk-group-heading]]:text-2xs [&_[cmdk-group-heading]]:text-faint'
+
+/** Everything that can be reached or done, found by typing. */
+export function Palette({ onClose, onHelp }: { onClose: () => void; onHelp: () => void }) {
+  const navigate = useNavigate()
+  const connect = useConnect()
+  const projects = useQuery(queries.projects()).data ?? []
+  const item_ = (value: string, icon: ReactNode, label: ReactNode, run: () => void, keys?: string[]) => (
+    <Command.Item
+      key={value}
+      value={value}
+      className={item}
+      onSelect={() => {
+        onClose()
+        run()
+      }}
+    >
+      {icon}
+      <span className="truncate">{label}</span>
+      {keys && (
+        <span className="ml-auto flex gap-0.5">
+          {keys.map((key) => (
+            <Kbd key={key}>{key}</Kbd>
+          ))}
+        </span>
+      )}
+    </Command.Item>
+  )
+  return (
+    <Radix.Root open onOpenChange={(open) => !open && onClose()}>
+      <Radix.Portal>
+        <Radix.Overlay className="fixed inset-0 z-40 animate-fade bg-scrim" />
+        <Radix.Content className="fixed inset-x-4 top-[12vh] z-50 mx-auto max-w-xl animate-rise overflow-hidden rounded-xl border border-line bg-raised shadow-float outline-none">
+          <Radix.Title className="sr-only">Search and commands</Radix.Title>
+          <Radix.Description className="sr-only">Type to find a page, a database or a command</Radix.Description>
+          <Command label="Search and commands" loop>
+            <div className="flex items-center gap-2.5 border-line border-b px-4">
+              <Search className="size-4 text-faint" aria-hidden />
+              <Command.Input
+                autoFocus
+                placeholder="Find a project, a database, a command…"
+                className="h-12 w-full bg-transparent text-base outline-none placeholder:text-faint"
+              />
+            </div>
+            <Command.List className="max-h-[min(26rem,60vh)] overflow-y-auto p-1.5">
+              <Command.Empty className="py-10 text-center text-muted text-sm">Nothing by that name.</Command.Empty>
+              {projects.map((project) => (
+                <Command.Group key={project.id} heading={project.name} className={group}>
+                  {item_(`${project.name} overview`, <Boxes />, 'Overview', () =>
+                    navigate({ to: '/projects/$project', params: { project: project.name } }),
+                  )}
+                  {byImportance(project.branches).flatMap((b) => {
+                    const params = { project: b.project, branch: b.name }
+                    const name = `${project.name} ${b.name}`
+                    return [
+                      item_(
+                        `${name} open`,
+                        <span className="grid size-4 place-items-center">
+                          <EnvironmentDot environment={b.environment} />
+                        </span>,
+                        <>Open {b.name}</>,
+                        () => navigate({ to: '/projects/$project/branches/$branch', params }),
+                      ),
+                      item_(`${name} connect`, <Plug />, <>Connect to {b.name}</>, () => connect(b)),
+                      item_(`${name} settings`, <SlidersHorizontal />, <>Settings of {b.name}</>, () =>
+                        navigate({ to: '/projects/$project/branches/$branch/settings', params }),
+                      ),
+                      item_(`${name} extensions`, <Database />, <>Extensions of {b.name}</>, () =>
+                        navigate({ to: '/projects/$project/branches/$branch/extensions', params }),
+                      ),
+                    ]
+                  })}
+                </Command.Group>
+              ))}
+              <Command.Group heading="Go to" className={group}>
+                {item_('projects', <Boxes />, 'Projects', () => navigate({ to: '/projects' }), ['g', 'p'])}
+                {item_('jobs', <ListChecks />, 'Jobs', () => navigate({ to: '/jobs' }), ['g', 'j'])}
+                {item_('activity audit', <ScrollText />, 'Activity', () => navigate({ to: '/activity' }), ['g', 'a'])}
+                {item_('tokens', <KeyRound />, 'Tokens', () => navigate({ to: '/tokens' }), ['g', 't'])}
+                {item_('server', <Server />, 'Server', () => navigate({ to: '/server' }), ['g', 's'])}
+              </Command.Group>
+              <Command.Group heading="Do" className={group}>
+                {item_('new project create', <Plus />, 'New project', () => navigate({ to: '/new-project' }), ['n'])}
+                {item_('theme light dark', <Moon />, 'Change between light and dark', toggleTheme, ['t'])}
+                {item_('shortcuts help keyboard', <CircleHelp />, 'Keyboard shortcuts', onHelp, ['?'])}
+                {item_('sign out log out', <LogOut />, 'Sign out', () => session.end())}
+              </Command.Group>
+            </Command.List>
+          </Command>
+        </Radix.Content>
+      </Radix.Portal>
+    </Radix.Root>
+  )
+}

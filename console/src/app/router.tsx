@@ -1,0 +1,149 @@
+import {
+  createRootRoute,
+  createRoute,
+  createRouter,
+  lazyRouteComponent,
+  Outlet,
+  redirect,
+} from '@tanstack/react-router'
+import { session } from '@/api/session'
+import { FailedScreen, MissingScreen } from '@/screens/missing'
+import { safeReturnPath } from './return-path'
+import { Shell } from './shell'
+
+const root = createRootRoute({ component: Outlet, notFoundComponent: MissingScreen, errorComponent: FailedScreen })
+
+const setup = createRoute({
+  getParentRoute: () => root,
+  path: '/setup',
+  component: lazyRouteComponent(() => import('@/screens/setup'), 'SetupScreen'),
+})
+
+const login = createRoute({
+  getParentRoute: () => root,
+  path: '/login',
+  validateSearch: (search: Record<string, unknown>): { to?: string } => {
+    const to = safeReturnPath(search.to)
+    return to === '/projects' ? {} : { to }
+  },
+  component: lazyRouteComponent(() => import('@/screens/login'), 'LoginScreen'),
+})
+
+/** Everything behind this asks who is there first. */
+const inside = createRoute({
+  getParentRoute: () => root,
+  id: 'inside',
+  component: Shell,
+  beforeLoad: ({ location }) => {
+    if (session.token() === null) throw redirect({ to: '/login', search: { to: location.href } })
+  },
+})
+
+const home = createRoute({
+  getParentRoute: () => inside,
+  path: '/',
+  beforeLoad: () => {
+    throw redirect({ to: '/projects', replace: true })
+  },
+})
+
+const projects = createRoute({
+  getParentRoute: () => inside,
+  path: '/projects',
+  component: lazyRouteComponent(() => import('@/screens/projects'), 'ProjectsScreen'),
+})
+
+const newProject = createRoute({
+  getParentRoute: () => inside,
+  path: '/new-project',
+  validateSearch: (search: Record<string, unknown>): { job?: string } =>
+    typeof search.job === 'string' ? { job: search.job } : {},
+  component: lazyRouteComponent(() => import('@/screens/new-project'), 'NewProjectScreen'),
+})
+
+const project = createRoute({
+  getParentRoute: () => inside,
+  path: '/projects/$project',
+  component: lazyRouteComponent(() => import('@/screens/project'), 'ProjectScreen'),
+})
+
+const branch = createRoute({
+  getParentRoute: () => inside,
+  path: '/projects/$project/branches/$branch',
+  component: lazyRouteComponent(() => import('@/screens/branch'), 'BranchScreen'),
+})
+
+const overview = createRoute({
+  getParentRoute: () => branch,
+  path: '/',
+  component: lazyRouteComponent(() => import('@/screens/branch-overview'), 'BranchOverview'),
+})
+
+const settings = createRoute({
+  getParentRoute: () => branch,
+  path: '/settings',
+  component: lazyRouteComponent(() => import('@/screens/branch-settings'), 'BranchSettings'),
+})
+
+const extensions = createRoute({
+  getParentRoute: () => branch,
+  path: '/extensions',
+  component: lazyRouteComponent(() => import('@/screens/branch-extensions'), 'BranchExtensions'),
+})
+
+const jobs = createRoute({
+  getParentRoute: () => inside,
+  path: '/jobs',
+  component: lazyRouteComponent(() => import('@/screens/jobs'), 'JobsScreen'),
+})
+
+const job = createRoute({
+  getParentRoute: () => inside,
+  path: '/jobs/$id',
+  component: lazyRouteComponent(() => import('@/screens/job'), 'JobScreen'),
+})
+
+const activity = createRoute({
+  getParentRoute: () => inside,
+  path: '/activity',
+  component: lazyRouteComponent(() => import('@/screens/activity'), 'ActivityScreen'),
+})
+
+const tokens = createRoute({
+  getParentRoute: () => inside,
+  path: '/tokens',
+  component: lazyRouteComponent(() => import('@/screens/tokens'), 'TokensScreen'),
+})
+
+const server = createRoute({
+  getParentRoute: () => inside,
+  path: '/server',
+  component: lazyRouteComponent(() => import('@/screens/server'), 'ServerScreen'),
+})
+
+const tree = root.addChildren([
+  setup,
+  login,
+  inside.addChildren([
+    home,
+    projects,
+    newProject,
+    project,
+    branch.addChildren([overview, settings, extensions]),
+    jobs,
+    job,
+    activity,
+    tokens,
+    server,
+  ]),
+])
+
+export function newRouter() {
+  return createRouter({ routeTree: tree, defaultPreload: 'intent', scrollRestoration: false })
+}
+
+declare module '@tanstack/react-router' {
+  interface Register {
+    router: ReturnType<typeof newRouter>
+  }
+}

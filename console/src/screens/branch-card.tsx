@@ -1,0 +1,94 @@
+import { Link } from '@tanstack/react-router'
+import { Plug, RotateCw, TriangleAlert } from 'lucide-react'
+import type { ReactNode } from 'react'
+import type { Branch } from '@/api/types'
+import { useConnect } from '@/app/connect-context'
+import { bytes, duration } from '@/lib/format'
+import { Button } from '@/ui/button'
+import { cn } from '@/ui/cn'
+import { CopyButton } from '@/ui/copy'
+import { ActivityMark, EnvironmentBadge } from '@/ui/environment'
+import { Notice, Panel } from '@/ui/pieces'
+import { BranchActions, useBranchActions } from './branch-actions'
+
+const edges: Record<Branch['environment'], string> = {
+  development: 'border-t-development',
+  production: 'border-t-production-solid',
+  preview: 'border-t-preview',
+}
+
+/** One branch with its state and what can be done to it. Its upper edge has the colour of its environment. */
+export function BranchCard({ branch }: { branch: Branch }) {
+  const connect = useConnect()
+  return (
+    <Panel className={cn('border-t-3', edges[branch.environment])} aria-label={branch.name}>
+      <div className="flex items-center gap-2 px-4 pt-3.5">
+        <h2 className="font-semibold text-base capitalize">
+          <Link
+            to="/projects/$project/branches/$branch"
+            params={{ project: branch.project, branch: branch.name }}
+            className="hover:underline"
+          >
+            {branch.name}
+          </Link>
+        </h2>
+        <EnvironmentBadge environment={branch.environment} className="sr-only" />
+        <ActivityMark activity={branch.activity} className="ml-auto text-muted text-sm" />
+      </div>
+      <dl className="mt-3 grid grid-cols-3 gap-x-3 gap-y-3 px-4 sm:grid-cols-4">
+        <Fact name="Size">{bytes(branch.size_bytes)}</Fact>
+        <Fact name="Sessions">
+          {branch.sessions} <span className="text-faint">of {branch.connection_limit}</span>
+        </Fact>
+        <Fact name="Version">{branch.postgres_version || branch.postgres_major}</Fact>
+        <Fact name="Sleeps after">
+          {branch.idle_timeout_seconds < 0 ? 'never' : duration(branch.idle_timeout_seconds)}
+        </Fact>
+      </dl>
+      <div className="mt-3 flex items-center gap-1 px-4">
+        <code className="min-w-0 truncate rounded-md bg-sunken px-2 py-1 text-xs">{branch.database}</code>
+        <CopyButton text={branch.database} variant="ghost" size="icon-sm" label="Copy the name of the database" />
+      </div>
+      <BranchNotices branch={branch} className="mx-4 mt-3" />
+      <div className="mt-4 flex flex-wrap items-center gap-2 border-line border-t px-4 py-3">
+        <Button variant="primary" onClick={() => connect(branch)}>
+          <Plug /> Connect
+        </Button>
+        <BranchActions branch={branch} />
+      </div>
+    </Panel>
+  )
+}
+
+/** What a person should know about a branch before anything else: that it is broken, or waits for a restart. */
+export function BranchNotices({ branch, className }: { branch: Branch; className?: string }) {
+  const actions = useBranchActions(branch)
+  if (!branch.reason && !branch.needs_restart) return null
+  return (
+    <div className={cn('flex flex-col gap-2', className)}>
+      {branch.reason && (
+        <Notice tone="warn" icon={TriangleAlert}>
+          <span>{branch.reason}</span>
+        </Notice>
+      )}
+      {branch.needs_restart && (
+        <Notice tone="accent" icon={RotateCw}>
+          <span>A change waits for the next start of its server.</span>
+          <Button size="sm" onClick={() => actions.ask('restart')}>
+            Restart…
+          </Button>
+        </Notice>
+      )}
+      {actions.dialogs}
+    </div>
+  )
+}
+
+export function Fact({ name, children }: { name: ReactNode; children: ReactNode }) {
+  return (
+    <div className="min-w-0">
+      <dt className="text-faint text-xs">{name}</dt>
+      <dd className="truncate font-medium text-sm">{children}</dd>
+    </div>
+  )
+}

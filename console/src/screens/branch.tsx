@@ -1,0 +1,95 @@
+import { useQuery } from '@tanstack/react-query'
+import { Link, type LinkProps, Outlet, useParams } from '@tanstack/react-router'
+import { Plug } from 'lucide-react'
+import { queries } from '@/api/queries'
+import type { Branch } from '@/api/types'
+import { useConnect } from '@/app/connect-context'
+import { Button } from '@/ui/button'
+import { ActivityMark, EnvironmentBadge } from '@/ui/environment'
+import { ErrorNotice, Skeleton } from '@/ui/pieces'
+import { tabStyle } from '@/ui/tabs'
+import { BranchActions } from './branch-actions'
+import { BranchNotices } from './branch-card'
+import { PageHead } from './page'
+
+/** The branch of the address, once it is known. Screens below the branch's head are shown only then. */
+export function useBranch(): Branch {
+  const { project, branch } = useParams({ from: '/inside/projects/$project/branches/$branch' })
+  const found = useQuery(queries.project(project)).data?.branches.find((b) => b.name === branch)
+  if (!found) throw new Error('the branch is gone')
+  return found
+}
+
+/** The head of everything that concerns one branch. */
+export function BranchScreen() {
+  const { project, branch: name } = useParams({ from: '/inside/projects/$project/branches/$branch' })
+  const { data, error, isPending } = useQuery(queries.project(project))
+  const branch = data?.branches.find((b) => b.name === name)
+  const connect = useConnect()
+  if (!branch) {
+    if (error) return <ErrorNotice error={error} />
+    if (isPending) return <Skeleton className="h-40" />
+    return <ErrorNotice error={`${project} has no branch ${name}`} />
+  }
+  return (
+    <>
+      <PageHead
+        name={`${name} · ${project}`}
+        title={
+          <span className="flex flex-wrap items-center gap-x-2.5 gap-y-1">
+            <span className={branch.environment === 'preview' ? undefined : 'capitalize'}>{name}</span>
+            <EnvironmentBadge environment={branch.environment} />
+            <ActivityMark activity={branch.activity} className="font-normal text-muted text-sm" />
+          </span>
+        }
+        about={<code className="text-xs">{branch.database}</code>}
+      >
+        <Button variant="primary" onClick={() => connect(branch)}>
+          <Plug /> Connect
+        </Button>
+        <BranchActions branch={branch} withLinks={false} />
+      </PageHead>
+      <BranchNotices branch={branch} className="mb-4" />
+      <nav
+        aria-label="Parts of the branch"
+        className="mb-5 flex gap-1 overflow-x-auto border-line border-b [scrollbar-width:none]"
+      >
+        <PartLink branch={branch} to="/projects/$project/branches/$branch" exact>
+          Overview
+        </PartLink>
+        <PartLink branch={branch} to="/projects/$project/branches/$branch/settings">
+          Settings
+        </PartLink>
+        <PartLink branch={branch} to="/projects/$project/branches/$branch/extensions">
+          Extensions
+        </PartLink>
+      </nav>
+      {/* Another branch is another screen: nothing that was typed for one may be saved into the other. */}
+      <Outlet key={branch.id} />
+    </>
+  )
+}
+
+function PartLink({
+  branch,
+  to,
+  exact,
+  children,
+}: {
+  branch: Branch
+  to: LinkProps['to']
+  exact?: boolean
+  children: string
+}) {
+  return (
+    <Link
+      to={to as '/projects/$project/branches/$branch'}
+      params={{ project: branch.project, branch: branch.name }}
+      className={tabStyle}
+      activeOptions={{ exact: exact ?? false }}
+      activeProps={{ 'data-state': 'active', 'aria-current': 'page' }}
+    >
+      {children}
+    </Link>
+  )
+}
