@@ -3,6 +3,7 @@ package holdfast
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -193,4 +194,9 @@ func CheckBackupName(name string) error {
 			Hint: "use 2 to 100 lower-case letters, digits, dashes and underscores, beginning with a letter"}
 	}
 	return nil
+}
+
+// At says whether a destination has a whole copy.
+func (b Backup) At(destination string) bool {
+	return slices.ContainsFunc(b.Copies, func(c BackupCopy) bool { return c.Destination == destination })
 }
