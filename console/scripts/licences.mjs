@@ -13,7 +13,7 @@ export function licences() {
     const text = readdirSync(path)
       .filter((file) => /^(licen[cs]e|notice)(\.|$)/i.test(file))
       .sort()
-      .map((file) => readFileSync(join(path, file), 'utf8').trim())
+      .map((file) => readFileSync(join(path, file), 'utf8').replaceAll('\r\n', '\n').trim())
       .join('\n\n')
     parts.push(
       `${name} ${about.version} (${about.license ?? 'see below'})\n\n${text || 'The package carries no licence file.'}\n`,
