@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/postgres"
@@ -246,10 +245,4 @@ func (f *Fleet) stopStray(ctx context.Context, dir string) error {
 		return fmt.Errorf("stop a stray server: %w", err)
 	}
 	return server.RemoveSocketDir()
-}
-
-func isReadOnly(err error) bool { return errors.Is(err, syscall.EROFS) }
-
-func isFull(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }

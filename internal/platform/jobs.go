@@ -36,6 +36,8 @@ type jobs struct {
 	log   *slog.Logger
 	now   func() time.Time
 	kinds map[string]jobKind
+	// explain finds the reason behind what a job failed with, while what it did still lies there. Nil: it stays as it is.
+	explain func(error) error
 
 	mu      sync.Mutex
 	running map[holdfast.JobID]*run // Invariant: holds exactly the jobs of which this process runs a goroutine
@@ -154,6 +156,8 @@ func (r *run) execute(ctx context.Context) {
 	if err != nil {
 		if context.Cause(ctx) == errCanceled {
 			err = &holdfast.Error{Kind: holdfast.Canceled, Message: "canceled"}
+		} else if r.jobs.explain != nil {
+			err = r.jobs.explain(err)
 		}
 		r.Log("taking back what was done: " + err.Error())
 		if r.undo(kind, false) != nil {

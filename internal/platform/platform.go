@@ -80,6 +80,7 @@ func Open(ctx context.Context, c Config) (*Platform, error) {
 	if err := p.openFleet(ctx, c.Fleet); err != nil {
 		return nil, err
 	}
+	p.jobs.explain = p.fleet.ExplainSpace
 	if err := p.jobs.resume(ctx); err != nil {
 		return nil, errors.Join(err, p.fleet.Close())
 	}

@@ -227,7 +227,7 @@ func TestAProjectThatCannotBeMadeLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = p.jobs.wait(t.Context(), j.ID)
-	if holdfast.KindOf(err) != holdfast.Precondition || !strings.Contains(err.Error(), "No space left") {
+	if holdfast.KindOf(err) != holdfast.Precondition || !strings.Contains(err.Error(), "is full") {
 		t.Errorf("got %v", err)
 	}
 	if entries, err := os.ReadDir(h.root); err != nil || len(entries) != 2 { // the volume's own two

@@ -69,11 +69,11 @@ func initError(ctx context.Context, out string, err error) error {
 	if len(reasons) == 0 {
 		return fmt.Errorf("make a data directory: %w: %s", err, out)
 	}
-	kind, hint := holdfast.Unavailable, ""
 	if strings.Contains(out, "No space left on device") {
-		kind, hint = holdfast.Precondition, "free space on the disk, or choose another data directory"
+		return &holdfast.Error{Kind: holdfast.Precondition, Message: "a data directory cannot be made because the disk is full: " + reasons[0],
+			Hint: "free space on the disk, or choose another data directory", Cause: err}
 	}
-	return &holdfast.Error{Kind: kind, Message: "a data directory cannot be made: " + strings.Join(reasons, "; "), Hint: hint, Cause: err}
+	return &holdfast.Error{Kind: holdfast.Unavailable, Message: "a data directory cannot be made: " + strings.Join(reasons, "; "), Cause: err}
 }
 
 // Secure writes who may enter: this process's operating system user as AdminRole, also for replication, and everybody else by

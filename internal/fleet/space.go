@@ -1,0 +1,43 @@
+package fleet
+
+import (
+	"errors"
+	"syscall"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast/holdfast"
+)
+
+// walSegment is what a server needs at once when its log goes on: one that cannot have it stops with a panic.
+const walSegment = 16 << 20
+
+// ExplainSpace puts a plain word before an error that comes of a full disk, however that showed: a program that could not write,
+// a statement that the server refused, or a server that broke off its sessions because it could not go on. Other errors stay as they
+// are.
+func (f *Fleet) ExplainSpace(err error) error {
+	var told *holdfast.Error
+	var refused *pgconn.PgError
+	switch {
+	case err == nil:
+		return nil
+	case isFull(err), errors.As(err, &refused) && refused.Code == "53100":
+	case errors.As(err, &told): // whoever found it knew why
+		return err
+	case !f.nearlyFull():
+		return err
+	}
+	return &holdfast.Error{Kind: holdfast.Precondition, Message: "the disk of " + f.config.Root + " is full", Hint: "free space on the disk, or choose another data directory", Cause: err}
+}
+
+func (f *Fleet) nearlyFull() bool {
+	var stat unix.Statfs_t
+	return unix.Statfs(f.config.Root, &stat) == nil && int64(stat.Bavail)*stat.Bsize < walSegment
+}
+
+func isReadOnly(err error) bool { return errors.Is(err, syscall.EROFS) }
+
+func isFull(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
