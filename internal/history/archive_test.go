@@ -17,6 +17,8 @@ import (
 	"github.com/holdfast/holdfast/internal/postgres"
 )
 
+var discard = slog.New(slog.DiscardHandler)
+
 // branch is a running server with a durable table of numbered rows, and its archive.
 type branch struct {
 	t       *testing.T
@@ -40,7 +42,7 @@ func newBranch(t *testing.T, locations ...Location) *branch {
 	b := &branch{t: t, pg: pgtest.New(t, durable...)}
 	b.db = b.pg.Database(t)
 	pgtest.Exec(t, b.owner(), "CREATE TABLE n (id bigserial PRIMARY KEY, at timestamptz DEFAULT clock_timestamp(), filler text)")
-	b.config = Config{Branch: "b1", Dir: filepath.Join(t.TempDir(), "history"), Locations: locations, Log: slog.New(slog.DiscardHandler), Alert: b.alert}
+	b.config = Config{Branch: "b1", Dir: filepath.Join(t.TempDir(), "history"), Locations: locations, Log: discard, Alert: b.alert}
 	if testing.Verbose() {
 		b.config.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
 	}

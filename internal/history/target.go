@@ -131,11 +131,16 @@ func (c *catalogue) segmentAt(key walKey, number uint64) (seg storedSegment, ok 
 // before; so everything that was acknowledged by then lies before the cut, and nothing that began to commit later does.
 func (a *Archive) cutBefore(ctx context.Context, t *target, at time.Time) error {
 	var scanFrom, found storedSegment
+	var endOfRun holdfast.LSN
 	err := a.withCatalogue(ctx, func(c *catalogue) error {
 		list := c.list(t.walKey)
 		i := slices.IndexFunc(list, func(s storedSegment) bool { return s.lastCommit.After(at) })
 		if i < 0 {
 			return nil
+		}
+		// The end of what was streamed before a gap is a moment too: that of the last commit known.
+		if j := runStart(list, i); j > 0 && slices.ContainsFunc(list[:j], func(s storedSegment) bool { return s.lastCommit.Equal(at) }) {
+			endOfRun = list[j-1].endLSN()
 		}
 		scanFrom, found = list[i], list[i]
 		if i > 0 && list[i-1].segment.Number+1 == list[i].segment.Number && list[i-1].complete() {
@@ -146,8 +151,11 @@ func (a *Archive) cutBefore(ctx context.Context, t *target, at time.Time) error 
 	if err != nil {
 		return err
 	}
-	if found.end == 0 {
+	switch {
+	case found.end == 0:
 		return a.cutAtEnd(ctx, t)
+	case endOfRun != 0:
+		return a.cutAt(ctx, t, endOfRun)
 	}
 	var cut holdfast.LSN
 	scan := newWALScan(scanFrom.segment.Start(), found.segment.Size)
@@ -172,6 +180,14 @@ func (a *Archive) cutBefore(ctx context.Context, t *target, at time.Time) error 
 		return &holdfast.Error{Kind: holdfast.Corrupt, Message: fmt.Sprintf("the WAL segment %s holds no commit after %s, though its name says so", found.segment.Name(), at)}
 	}
 	return a.cutAt(ctx, t, cut)
+}
+
+// runStart gives the index of the first segment that is joined to the one at i without a gap.
+func runStart(list []storedSegment, i int) int {
+	for i > 0 && list[i-1].segment.Number+1 == list[i].segment.Number && list[i-1].complete() {
+		i--
+	}
+	return i
 }
 
 // cutAtEnd cuts behind the last whole record there is.
