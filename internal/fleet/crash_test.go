@@ -46,6 +46,33 @@ func TestAKilledPostmasterIsRestartedWithItsData(t *testing.T) {
 	}
 }
 
+// Between the death of a server and its being noticed a client can be admitted. It gets the next server.
+func TestAClientWhoMeetsADyingServerGetsTheNextOne(t *testing.T) {
+	y := newYard(t)
+	y.create(t, spec())
+	session, err := y.Acquire(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Release()
+	y.kill(t)
+	conn, err := session.Dial(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.Close()
+	if err := y.Sleep(t.Context(), id, true); err != nil {
+		t.Fatal(err)
+	}
+	if conn, err := session.Dial(t.Context()); err == nil {
+		_ = conn.Close()
+		t.Error("a cancel request of a session that is over woke the branch")
+	}
+	if got := y.activity(t); got != holdfast.Asleep {
+		t.Errorf("the branch is %s", got)
+	}
+}
+
 func TestAServerThatKeepsDyingIsLeftBrokenWithItsReason(t *testing.T) {
 	y := newYard(t)
 	y.create(t, spec())

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -22,6 +23,7 @@ type Session struct {
 	fleet  *Fleet
 	branch *branch
 	path   string
+	dialed atomic.Bool
 	once   sync.Once
 }
 
@@ -82,18 +84,29 @@ func (f *Fleet) wakeAndStay(ctx context.Context, b *branch) (socketPath string, 
 // SocketPath is the Unix socket at which the server listens.
 func (s *Session) SocketPath() string { return s.path }
 
-// Dial connects to the server. Where the server has died and nobody has noticed yet, it waits for the next one.
+// Dial connects to the server. The first time, where the server has died and nobody has noticed yet, it waits for the next one.
+// Later connections of a session, such as one that cancels a query, are about the server of the first and wake none.
 func (s *Session) Dial(ctx context.Context) (net.Conn, error) {
 	var conn net.Conn
-	err := s.fleet.reach(ctx, s.branch, func(server *postgres.Server) error {
+	dial := func(server *postgres.Server) error {
 		var err error
 		var dialer net.Dialer
 		conn, err = dialer.DialContext(ctx, "unix", server.SocketPath())
 		return err
-	})
+	}
+	var err error
+	if s.dialed.Load() {
+		var server *postgres.Server
+		if server, err = s.branch.serverOrError(s.fleet); err == nil {
+			err = dial(server)
+		}
+	} else {
+		err = s.fleet.reach(ctx, s.branch, dial)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("connect to the branch's server: %w", err)
 	}
+	s.dialed.Store(true)
 	return conn, nil
 }
 
