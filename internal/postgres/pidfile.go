@@ -63,8 +63,8 @@ func (s *Server) running() (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("look at the data directory: %w", err)
 	}
-	if !worksIn(file.pid, dir) {
-		return 0, nil
+	if works, err := s.config.Account.worksIn(file.pid, dir); err != nil || !works {
+		return 0, err
 	}
 	// A process of this very directory can still be another one than the file means: an orphan of a dead postmaster. Its
 	// start tells them apart; where the clock was set meanwhile, the socket does: the kernel remembers who listens.
@@ -138,7 +138,7 @@ func (s *Server) endOrphans(ctx context.Context) error {
 	// An idle one ends by itself within moments; one amid a long query would go on for its whole length. SIGQUIT makes it
 	// end without touching anything; SIGKILL is for one that is stopped. Their transactions are lost with the postmaster anyway.
 	for _, sig := range []unix.Signal{unix.SIGQUIT, unix.SIGKILL, unix.SIGKILL} {
-		pids, err := processesIn(s.config.DataDir)
+		pids, err := s.config.Account.processesIn(s.config.DataDir)
 		if err != nil || len(pids) == 0 {
 			return err
 		}
@@ -146,7 +146,7 @@ func (s *Server) endOrphans(ctx context.Context) error {
 			return err
 		}
 	}
-	pids, err := processesIn(s.config.DataDir)
+	pids, err := s.config.Account.processesIn(s.config.DataDir)
 	if err == nil && len(pids) > 0 {
 		return fmt.Errorf("processes %v of a dead server do not end", pids)
 	}

@@ -5,13 +5,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/holdfast/holdfast"
 )
 
 // process is a running process, our child or not. It is held by a pidfd, which no other process can take over when the
@@ -127,15 +132,62 @@ func readProcess(pid int) (state processState, ok bool) {
 }
 
 // worksIn says whether a process lives, is a PostgreSQL server process and has dir as its working directory, which every server process
-// keeps for its whole life.
-func worksIn(pid int, dir os.FileInfo) bool {
-	proc := filepath.Join("/proc", strconv.Itoa(pid))
-	cwd, err := os.Stat(filepath.Join(proc, "cwd"))
-	if err != nil || !os.SameFile(cwd, dir) {
+// keeps for its whole life. That it cannot be told is an error: a server that runs must never be taken for a dead one.
+func (a Account) worksIn(pid int, dir os.FileInfo) (works bool, err error) {
+	a.look(func() { works, err = worksIn(pid, dir) })
+	if errors.Is(err, fs.ErrPermission) && !a.owns(pid) {
+		return false, nil // whatever it is, it is no server of ours
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		return false, &holdfast.Error{Kind: holdfast.Precondition, Message: fmt.Sprintf("process %d of the user %s may be a PostgreSQL server, but it cannot be told which", pid, a.Name),
+			Hint: "run Holdfast where it may look at the processes of that user, as with the capability CAP_SYS_PTRACE", Cause: err}
+	}
+	return works, err
+}
+
+// look runs f with the account's rights to files. Root in a container has not always the right to look into other users'
+// processes; each user has it for its own. It is the thread's property, so nothing else of this process is touched.
+func (a Account) look(f func()) {
+	if !a.switchUser {
+		f()
+		return
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	// The group first: without root's rights it could not be changed. Going back, root's come first.
+	group, _ := unix.SetfsgidRetGid(a.GID)
+	user, _ := unix.SetfsuidRetUid(a.UID)
+	defer func() {
+		_, _ = unix.SetfsuidRetUid(user)
+		_, _ = unix.SetfsgidRetGid(group)
+	}()
+	f()
+}
+
+// owns says whether a process belongs to the account.
+func (a Account) owns(pid int) bool {
+	info, err := os.Stat(filepath.Join("/proc", strconv.Itoa(pid)))
+	if err != nil {
 		return false
 	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(stat.Uid) == a.UID
+}
+
+func worksIn(pid int, dir os.FileInfo) (bool, error) {
+	proc := filepath.Join("/proc", strconv.Itoa(pid))
+	cwd, err := os.Stat(filepath.Join(proc, "cwd"))
+	if errors.Is(err, fs.ErrPermission) {
+		if state, ok := readProcess(pid); !ok || state.zombie {
+			return false, nil
+		}
+		return false, err
+	}
+	if err != nil || !os.SameFile(cwd, dir) {
+		return false, nil // it has ended, or works elsewhere
+	}
 	state, ok := readProcess(pid)
-	return ok && !state.zombie && isPostgres(proc)
+	return ok && !state.zombie && isPostgres(proc), nil
 }
 
 // isPostgres looks at the executable, and, for a server that runs under a dynamic loader of its own, at the command line, which
@@ -158,9 +210,9 @@ func isPostgres(proc string) bool {
 }
 
 // processesIn lists the server processes that work in a data directory.
-func processesIn(dataDir string) ([]int, error) {
+func (a Account) processesIn(dataDir string) ([]int, error) {
 	dir, err := os.Stat(dataDir)
-	if errors.Is(err, os.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
@@ -172,7 +224,15 @@ func processesIn(dataDir string) ([]int, error) {
 	}
 	var pids []int
 	for _, e := range entries {
-		if pid, err := strconv.Atoi(e.Name()); err == nil && worksIn(pid, dir) {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		works, err := a.worksIn(pid, dir)
+		if err != nil {
+			return nil, err
+		}
+		if works {
 			pids = append(pids, pid)
 		}
 	}

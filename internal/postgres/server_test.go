@@ -438,3 +438,18 @@ func waitUntil(t *testing.T, condition func() bool) {
 		}
 	}
 }
+
+// Root in a container often lacks the capability to look into other users' processes. A server that seemed dead for that would get a
+// second postmaster.
+func TestServersAreFoundWithoutTheRightToTrace(t *testing.T) {
+	pgtest.Installations(t)
+	setpriv, err := exec.LookPath("setpriv")
+	if err != nil || os.Geteuid() != 0 {
+		t.Skipf("needs root and setpriv: %v", err)
+	}
+	again := exec.CommandContext(t.Context(), setpriv, "--bounding-set", "-sys_ptrace", "--inh-caps", "-sys_ptrace", os.Args[0],
+		"-test.run=^(TestARunningServerIsAdopted|TestKilledPostmasterWithABusyBackendIsRecovered|TestAReplacedExecutableIsNoticed)$")
+	if out, err := again.CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+}

@@ -245,7 +245,12 @@ func (s *Server) Replaced() bool {
 	if p == nil || p.hasEnded() {
 		return false
 	}
-	link := fmt.Sprintf("/proc/%d/exe", p.pid)
+	replaced := false
+	s.config.Account.look(func() { replaced = isReplaced(fmt.Sprintf("/proc/%d/exe", p.pid)) })
+	return replaced
+}
+
+func isReplaced(link string) bool {
 	path, err := os.Readlink(link)
 	if err != nil {
 		return false
