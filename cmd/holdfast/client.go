@@ -112,6 +112,28 @@ func (c *cli) localServer(dir string) (target, error) {
 	return target{note.URL, token}, nil
 }
 
+// localCertificate is the file with the front door's certificate, where client speaks to the server of this machine's data directory
+// and that made its certificate itself; "" otherwise.
+func (c *cli) localCertificate(client *api.Client) string {
+	dir := c.data
+	if dir == "" {
+		dir = c.env.defaultData()
+	}
+	var note serverNote
+	raw, err := os.ReadFile(filepath.Join(dir, serverFile))
+	if err != nil || json.Unmarshal(raw, &note) != nil || note.URL != client.URL() {
+		return ""
+	}
+	path, err := filepath.Abs(filepath.Join(dir, certFileName))
+	if err != nil {
+		return ""
+	}
+	if _, err := os.Stat(path); err != nil {
+		return ""
+	}
+	return path
+}
+
 func localError(dir string, err error) error {
 	e := &holdfast.Error{Kind: holdfast.Unavailable, Message: fmt.Sprintf("no server was found: none runs with the data directory %s, and there is no login", dir),
 		Hint: "start one with `holdfast serve`, or name one with `holdfast login`"}

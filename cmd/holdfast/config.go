@@ -33,6 +33,9 @@ type environment struct {
 	ConfigHome string `env:"XDG_CONFIG_HOME"`
 	DataHome   string `env:"XDG_DATA_HOME"`
 
+	// NodeExtraCA is a user's own choice of certificates that Node.js trusts.
+	NodeExtraCA string `env:"NODE_EXTRA_CA_CERTS"`
+
 	// NotifySocket is set by a service manager, which also keeps what this program prints.
 	NotifySocket string `env:"NOTIFY_SOCKET"`
 }

@@ -22,7 +22,10 @@ func (c *cli) runCommand() *cobra.Command {
 		Use:   "run [PROJECT/BRANCH] -- COMMAND [ARGUMENT]...",
 		Short: "Run a program that finds its database in the environment",
 		Long: `Runs a program with DATABASE_URL, PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE set. The program takes the place of this one: it gets
-the signals, and its exit status is the result (126: it cannot be run, 127: it was not found). The password is never on a command line.`,
+the signals, and its exit status is the result (126: it cannot be run, 127: it was not found). The password is never on a command line.
+
+Node.js reads sslmode=require as a full check of the certificate. Where the server runs on this machine with a certificate that it made
+itself, NODE_EXTRA_CA_CERTS names it, unless that is set already.`,
 		Example: `  holdfast run shop/development -- npm start
   holdfast run -- ./manage.py migrate`,
 		ValidArgsFunction: c.completeBranches,
@@ -44,7 +47,11 @@ the signals, and its exit status is the result (126: it cannot be run, 127: it w
 				if err != nil {
 					return &programError{name: command[0], err: err}
 				}
-				return replaceBy(program, command, programEnvironment(con))
+				environment := programEnvironment(con)
+				if path := c.localCertificate(client); path != "" && c.env.NodeExtraCA == "" {
+					environment = append(environment, "NODE_EXTRA_CA_CERTS="+path)
+				}
+				return replaceBy(program, command, environment)
 			})
 		},
 	}
