@@ -1,0 +1,1 @@
+module.exports = { dialect: 'postgresql', schema: './schema.ts', out: './out', dbCredentials: { url: process.env.DATABASE_URL } };
