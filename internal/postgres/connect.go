@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -46,15 +48,35 @@ var adminSettings = []struct{ name, value string }{
 	{"application_name", "holdfast"},
 }
 
+// newerAdminSettings are those that a server knows since a version; an older one refuses a session that names them.
+var newerAdminSettings = []struct {
+	since       int
+	name, value string
+}{
+	{17, "transaction_timeout", "0"},
+}
+
+// adminParameters are the settings of a session of AdminRole on this server, by name.
+func (s *Server) adminParameters() map[string]string {
+	settings := map[string]string{}
+	for _, setting := range adminSettings {
+		settings[setting.name] = setting.value
+	}
+	for _, setting := range newerAdminSettings {
+		if s.config.Installation.Major >= setting.since {
+			settings[setting.name] = setting.value
+		}
+	}
+	return settings
+}
+
 // Connect opens a session of AdminRole in a database of the running server. The caller closes it.
 func (s *Server) Connect(ctx context.Context, database string) (*pgx.Conn, error) {
 	config, err := s.sessionConfig(AdminRole, "", database)
 	if err != nil {
 		return nil, err
 	}
-	for _, setting := range adminSettings {
-		config.RuntimeParams[setting.name] = setting.value
-	}
+	config.RuntimeParams = s.adminParameters()
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("connect to database %q as the administrator: %w", database, err)
@@ -110,9 +132,10 @@ func (s *Server) sessionConfig(role, password, database string) (*pgx.ConnConfig
 func (s *Server) ClientEnvironment(database string) []string {
 	var options []string
 	escape := strings.NewReplacer(`\`, `\\`, ` `, `\ `)
-	for _, setting := range adminSettings {
-		if setting.name != "application_name" && setting.name != "client_encoding" {
-			options = append(options, "-c", setting.name+"="+escape.Replace(setting.value))
+	settings := s.adminParameters()
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		if name != "application_name" && name != "client_encoding" {
+			options = append(options, "-c", name+"="+escape.Replace(settings[name]))
 		}
 	}
 	return []string{"PGHOST=" + s.socketDir, "PGPORT=" + strconv.Itoa(port), "PGUSER=" + AdminRole, "PGDATABASE=" + database, "PGAPPNAME=holdfast",

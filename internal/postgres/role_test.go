@@ -65,6 +65,9 @@ var escapes = map[string][]string{
 	"join the file readers":               {"GRANT pg_read_server_files TO CURRENT_USER"},
 	"join the file writers":               {"GRANT pg_write_server_files TO CURRENT_USER"},
 	"join those who write everything":     {"GRANT pg_write_all_data TO CURRENT_USER"},
+	"join the subscribers":                {"GRANT pg_create_subscription TO CURRENT_USER"},
+	"make a subscriber":                   {"CREATE ROLE evil IN ROLE pg_create_subscription"},
+	"take a reserved connection":          {"GRANT pg_use_reserved_connections TO CURRENT_USER"},
 	"make a program runner":               {"CREATE ROLE evil IN ROLE pg_execute_server_program"},
 	"make a program runner in a group":    {"CREATE ROLE evil", "ALTER GROUP pg_execute_server_program ADD USER evil"},
 	"pass program running on":             {"CREATE ROLE evil", "GRANT pg_execute_server_program TO evil"},
@@ -188,11 +191,20 @@ func TestSettingsOfADatabaseDoNotReachTheAdministrator(t *testing.T) {
 	s := pgtest.Start(t)
 	db := s.Database(t)
 	owner := db.ConnectOwner(t)
-	for _, setting := range []string{
+	settings := []string{
 		"role = '" + pgtest.Owner + "'", "search_path = evil, pg_catalog", "default_transaction_read_only = on", "statement_timeout = 1", "lock_timeout = 1",
 		"local_preload_libraries = 'evil'", "default_transaction_isolation = 'serializable'", "client_encoding = 'LATIN1'", "datestyle = 'German'",
 		"standard_conforming_strings = off", "idle_session_timeout = 1", "bytea_output = 'escape'", "extra_float_digits = -10",
-	} {
+	}
+	want := map[string]string{
+		"role": "none", "search_path": "pg_catalog,pg_temp", "transaction_read_only": "off", "statement_timeout": "0", "local_preload_libraries": "",
+		"is_superuser": "on", "transaction_isolation": "read committed", "client_encoding": "UTF8", "standard_conforming_strings": "on", "DateStyle": "ISO, MDY",
+	}
+	if s.Installation().Major >= 17 {
+		settings = append(settings, "transaction_timeout = 1")
+		want["transaction_timeout"] = "0"
+	}
+	for _, setting := range settings {
 		pgtest.Exec(t, owner, "ALTER DATABASE "+holdfast.QuoteIdentifier(db.Name)+" SET "+setting)
 	}
 	conn, err := s.Connect(t.Context(), db.Name)
@@ -200,10 +212,7 @@ func TestSettingsOfADatabaseDoNotReachTheAdministrator(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close(context.Background())
-	for name, want := range map[string]string{
-		"role": "none", "search_path": "pg_catalog,pg_temp", "transaction_read_only": "off", "statement_timeout": "0", "local_preload_libraries": "",
-		"is_superuser": "on", "transaction_isolation": "read committed", "client_encoding": "UTF8", "standard_conforming_strings": "on", "DateStyle": "ISO, MDY",
-	} {
+	for name, want := range want {
 		if got := pgtest.Value[string](t, conn, "SELECT current_setting($1)", name); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
