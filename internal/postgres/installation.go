@@ -104,9 +104,16 @@ func FindProgram(ctx context.Context, setting []string, name string, major int) 
 
 // HasLibrary says whether a library that servers can preload lies where the common packages put it.
 func (i Installation) HasLibrary(name string) bool {
-	for _, dir := range []string{"../lib", "../lib/postgresql", "../lib64", "../lib64/postgresql", "../lib64/pgsql", "../lib/pgsql"} {
-		if _, err := os.Stat(filepath.Join(i.BinDir, dir, name+".so")); err == nil {
-			return true
+	bins := []string{i.BinDir}
+	// The directory of programs may be a symbolic link; the server looks beside what the link means.
+	if real, err := filepath.EvalSymlinks(i.BinDir); err == nil && real != i.BinDir {
+		bins = append(bins, real)
+	}
+	for _, bin := range bins {
+		for _, dir := range []string{"../lib", "../lib/postgresql", "../lib64", "../lib64/postgresql", "../lib64/pgsql", "../lib/pgsql"} {
+			if _, err := os.Stat(filepath.Join(bin, dir, name+".so")); err == nil {
+				return true
+			}
 		}
 	}
 	return false

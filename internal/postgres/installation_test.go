@@ -68,6 +68,21 @@ func TestFindLooksIntoTheSettingFirst(t *testing.T) {
 	}
 }
 
+// A prefix whose bin is a symbolic link into a package keeps its libraries beside what the link means.
+func TestALibraryIsFoundThroughALink(t *testing.T) {
+	dir := t.TempDir()
+	real := filepath.Join(dir, "package", "bin")
+	programs(t, real, "17.3", "initdb", "postgres")
+	programs(t, filepath.Join(dir, "package", "lib"), "", "kept.so")
+	if err := os.Symlink(real, filepath.Join(dir, "bin")); err != nil {
+		t.Fatal(err)
+	}
+	install := postgres.Installation{BinDir: filepath.Join(dir, "bin")}
+	if !install.HasLibrary("kept") || install.HasLibrary("absent") {
+		t.Errorf("kept: %v, absent: %v", install.HasLibrary("kept"), install.HasLibrary("absent"))
+	}
+}
+
 func programs(t *testing.T, dir, version string, names ...string) {
 	t.Helper()
 	if err := os.MkdirAll(dir, 0o755); err != nil {

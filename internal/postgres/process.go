@@ -190,25 +190,6 @@ func worksIn(pid int, dir os.FileInfo) (bool, error) {
 	return ok && !state.zombie && isPostgres(proc), nil
 }
 
-// isPostgres looks at the executable, and, for a server that runs under a dynamic loader of its own, at the command line, which
-// the server rewrites as "postgres: ...".
-func isPostgres(proc string) bool {
-	exe, err := os.Readlink(filepath.Join(proc, "exe"))
-	if err == nil && filepath.Base(strings.TrimSuffix(exe, " (deleted)")) == "postgres" {
-		return true
-	}
-	line, err := os.ReadFile(filepath.Join(proc, "cmdline"))
-	if err != nil {
-		return false
-	}
-	for arg := range strings.SplitSeq(string(line), "\x00") {
-		if filepath.Base(arg) == "postgres" || strings.HasPrefix(arg, "postgres:") {
-			return true
-		}
-	}
-	return false
-}
-
 // processesIn lists the server processes that work in a data directory.
 func (a Account) processesIn(dataDir string) ([]int, error) {
 	dir, err := os.Stat(dataDir)

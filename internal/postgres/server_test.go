@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"bytes"
 	"context"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"os"
@@ -410,6 +411,74 @@ func TestAReplacedExecutableIsNoticed(t *testing.T) {
 	}
 }
 
+// A PostgreSQL with a C library of its own is started through that library's loader: then the executable that the kernel
+// knows is the loader, which an upgrade of PostgreSQL does not touch.
+func TestAReplacedExecutableIsNoticedUnderALoader(t *testing.T) {
+	install := pgtest.Installation(t)
+	program := filepath.Join(install.BinDir, "postgres")
+	loader := interpreter(program)
+	if loader == "" {
+		t.Skipf("%s names no dynamic loader", program)
+	}
+	s := pgtest.New(t)
+	if err := s.Stop(t.Context(), postgres.Fast); err != nil {
+		t.Fatal(err)
+	}
+	prefix := filepath.Join(pgtest.Dir(t), "prefix")
+	real := filepath.Join(prefix, "real", "postgres")
+	script := fmt.Sprintf("#!/bin/sh\nexec '%s' --argv0 '%s' '%s' \"$@\"\n", loader, program, real)
+	for _, err := range []error{
+		os.MkdirAll(filepath.Dir(real), 0o755),
+		exec.CommandContext(t.Context(), "cp", program, real).Run(),
+		os.WriteFile(filepath.Join(prefix, "postgres"), []byte(script), 0o755),
+		os.Chmod(prefix, 0o755),
+		pgtest.Account(t).Own(prefix),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	install.BinDir = prefix
+	config := postgres.Config{Installation: install, Account: s.Account(), DataDir: s.DataDir(), LogFile: filepath.Join(filepath.Dir(s.DataDir()), "log")}
+	wrapped := postgres.New(config)
+	if err := wrapped.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer wrapped.Stop(context.Background(), postgres.Immediate)
+	if wrapped.Replaced() {
+		t.Error("a server that nobody touched seems replaced")
+	}
+	next := postgres.New(config)
+	if adopted, err := next.Adopt(); err != nil || !adopted {
+		t.Errorf("adopted: %v, %v", adopted, err)
+	}
+	defer next.Detach()
+	if out, err := exec.CommandContext(t.Context(), "sh", "-c", `cp "$1" "$1.new" && mv "$1.new" "$1"`, "sh", real).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if !wrapped.Replaced() || !next.Replaced() {
+		t.Error("the replaced executable was not noticed")
+	}
+}
+
+// interpreter reads which dynamic loader a program asks for, "" when it is no such program.
+func interpreter(program string) string {
+	file, err := elf.Open(program)
+	if err != nil {
+		return ""
+	}
+	defer file.Close()
+	section := file.Section(".interp")
+	if section == nil {
+		return ""
+	}
+	name, err := section.Data()
+	if err != nil {
+		return ""
+	}
+	return strings.TrimRight(string(name), "\x00")
+}
+
 func TestALongLogIsCut(t *testing.T) {
 	s := pgtest.New(t)
 	next := postgres.New(postgres.Config{Installation: s.Installation(), Account: s.Account(), DataDir: s.DataDir(), LogFile: filepath.Join(filepath.Dir(s.DataDir()), "log"), MaxLogSize: 100})
@@ -448,7 +517,7 @@ func TestServersAreFoundWithoutTheRightToTrace(t *testing.T) {
 		t.Skipf("needs root and setpriv: %v", err)
 	}
 	again := exec.CommandContext(t.Context(), setpriv, "--bounding-set", "-sys_ptrace", "--inh-caps", "-sys_ptrace", os.Args[0],
-		"-test.run=^(TestARunningServerIsAdopted|TestKilledPostmasterWithABusyBackendIsRecovered|TestAReplacedExecutableIsNoticed)$")
+		"-test.run=^(TestARunningServerIsAdopted|TestKilledPostmasterWithABusyBackendIsRecovered|TestAReplacedExecutableIsNoticed|TestAReplacedExecutableIsNoticedUnderALoader)$")
 	if out, err := again.CombinedOutput(); err != nil {
 		t.Errorf("%v: %s", err, out)
 	}

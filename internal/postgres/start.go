@@ -245,22 +245,9 @@ func (s *Server) Replaced() bool {
 	if p == nil || p.hasEnded() {
 		return false
 	}
-	replaced := false
-	s.config.Account.look(func() { replaced = isReplaced(fmt.Sprintf("/proc/%d/exe", p.pid)) })
-	return replaced
-}
-
-func isReplaced(link string) bool {
-	path, err := os.Readlink(link)
-	if err != nil {
-		return false
-	}
-	if strings.HasSuffix(path, " (deleted)") {
-		return true
-	}
-	runs, errRuns := os.Stat(link)
-	lies, errLies := os.Stat(path)
-	return errRuns == nil && (errLies != nil || !os.SameFile(runs, lies))
+	gone := false
+	s.config.Account.look(func() { gone = replaced(p.pid) })
+	return gone
 }
 
 func (s *Server) current() *process {
