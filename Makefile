@@ -16,6 +16,11 @@ TESTFLAGS ?=
 # Packages that `make test` tests, and how many of them at a time: each may run PostgreSQL servers.
 PACKAGES  ?= ./...
 PARALLEL  ?= 2
+# PostgreSQL that the tests run against, a directory of programs: make test PG=/usr/lib/postgresql/17/bin
+PG        ?=
+ifneq ($(PG),)
+export HOLDFAST_TEST_PG := $(PG)
+endif
 # How long each fuzz target runs.
 FUZZTIME  ?= 1m
 # Passed to a benchmark or the soak test.

@@ -8,8 +8,8 @@
 // Where no PostgreSQL is installed the test is skipped with the reason. Every bit of durability is off: a server of this package
 // is quick, and worthless after a crash.
 //
-// HOLDFAST_TEST_PG lists further directories of PostgreSQL programs, separated by colons; HOLDFAST_TEST_PG_MAJOR chooses the
-// version that tests get which do not ask for one.
+// HOLDFAST_TEST_PG lists further directories of PostgreSQL programs, separated by colons, the first of which tests run against that
+// do not ask for a version; HOLDFAST_TEST_PG_MAJOR chooses another version for them.
 package pgtest
 
 import (
@@ -17,7 +17,6 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -112,36 +111,6 @@ func New(t testing.TB, opts ...Option) *Server {
 	return s
 }
 
-// Installations lists the PostgreSQL servers of this machine. The test is skipped where there is none.
-func Installations(t testing.TB) []postgres.Installation {
-	t.Helper()
-	found, err := postgres.Find(t.Context(), Setting())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(found) == 0 {
-		t.Skip("no PostgreSQL server is installed (apt-get install postgresql)")
-	}
-	return found
-}
-
-// Setting returns the further directories of PostgreSQL programs that the environment names.
-func Setting() []string {
-	return filepath.SplitList(os.Getenv("HOLDFAST_TEST_PG"))
-}
-
-// Installation returns the PostgreSQL that tests use.
-func Installation(t testing.TB, opts ...Option) postgres.Installation {
-	t.Helper()
-	installs := Installations(t)
-	o := gather(t, opts)
-	chosen, err := postgres.Choose(installs, o.major)
-	if err != nil {
-		t.Skipf("%v", err)
-	}
-	return chosen
-}
-
 // Account returns the account that test servers run as.
 func Account(t testing.TB) postgres.Account {
 	t.Helper()
@@ -154,14 +123,7 @@ func Account(t testing.TB) postgres.Account {
 
 func gather(t testing.TB, opts []Option) options {
 	t.Helper()
-	o := options{parameters: map[string]string{}}
-	if major := os.Getenv("HOLDFAST_TEST_PG_MAJOR"); major != "" {
-		n, err := strconv.Atoi(major)
-		if err != nil {
-			t.Fatalf("HOLDFAST_TEST_PG_MAJOR: %v", err)
-		}
-		o.major = n
-	}
+	o := options{major: preferredMajor(t), parameters: map[string]string{}}
 	for _, opt := range opts {
 		opt(&o)
 	}
