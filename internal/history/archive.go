@@ -28,6 +28,8 @@ type Config struct {
 	UploadEvery time.Duration
 	// MaxSpool bounds the bytes that wait on this machine for a location that is down; zero is 8 GiB. Beyond, the server keeps its WAL itself.
 	MaxSpool int64
+	// Snapshots says where frozen copies of the data are kept on this machine; nil: nowhere.
+	Snapshots *Snapshots
 	// MaxLag is how late WAL may be at the spool or at a location before an alert; zero is a minute.
 	MaxLag time.Duration
 }
@@ -50,15 +52,18 @@ type Archive struct {
 	lineage     string             // of the server that was attached last
 	stream      *stream            // nil: not attached
 	flushed     chan struct{}      // closed and renewed at each flush
+	snapshots   []Base             // oldest first
 
-	writing sync.RWMutex // held for reading while objects are in use, for writing while some are deleted
-	backing sync.Mutex   // held during a base backup
-	session sync.Mutex   // held by whoever writes into a spool
-	sending sync.Mutex   // held while WAL is put into the outbox
-	packing chan struct{}
-	stop    context.CancelFunc
-	work    sync.WaitGroup
-	closed  sync.Once
+	writing  sync.RWMutex // held for reading while objects are in use, for writing while some are deleted
+	reading  sync.RWMutex // held for reading while a snapshot is in use, for writing while one is removed
+	snapping sync.Mutex   // held while a snapshot is made or removed
+	backing  sync.Mutex   // held during a base backup
+	session  sync.Mutex   // held by whoever writes into a spool
+	sending  sync.Mutex   // held while WAL is put into the outbox
+	packing  chan struct{}
+	stop     context.CancelFunc
+	work     sync.WaitGroup
+	closed   sync.Once
 }
 
 // Open takes up the archive of a branch: what a crash left on this machine goes on its way. No location needs to be within reach.
@@ -81,7 +86,7 @@ func Open(config Config) (*Archive, error) {
 	if err := os.MkdirAll(a.path(""), 0o700); err != nil {
 		return nil, fmt.Errorf("open the history: %w", err)
 	}
-	if err := a.openSpools(); err != nil {
+	if err := errors.Join(a.openSpools(), a.openSnapshots(context.Background())); err != nil {
 		return nil, err
 	}
 	var err error
@@ -314,6 +319,7 @@ func (a *Archive) keep(ctx context.Context) {
 			a.wakePacker()
 		}
 		a.watchBacklog()
+		a.keepSnapshots(ctx)
 	}
 }
 
@@ -356,7 +362,7 @@ func (a *Archive) withCatalogue(ctx context.Context, look func(*catalogue) error
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.known.growing = growing
+	a.known.growing, a.known.snapshots = growing, a.snapshots
 	return look(a.known)
 }
 

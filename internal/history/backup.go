@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/holdfast/holdfast"
@@ -62,19 +64,52 @@ func (a *Archive) Backup(ctx context.Context, r BackupRequest) (base Base, err e
 	return base, nil
 }
 
-// openSource begins to read the server's files: live when it runs.
+// openSource begins to read the server's files: those of a frozen copy where there can be one, so that a running server is in
+// backup mode for a moment only.
 func (a *Archive) openSource(ctx context.Context, r BackupRequest) (source, func() error, error) {
 	running, err := r.Server.Adopt()
 	if err != nil {
 		return source{}, nil, err
 	}
-	if running {
-		return liveSource(ctx, r.Server, r.Fast)
+	if !running || !a.config.Snapshots.usable() {
+		return a.openDirectory(ctx, r.Server, r.Fast)
 	}
-	if err := a.Settle(ctx, r.Server); err != nil {
+	frozen, err := a.Snapshot(ctx, r.Server)
+	if err != nil {
+		a.log.Warn("the base backup is read from the running server's files", "err", err)
+		return a.openDirectory(ctx, r.Server, r.Fast)
+	}
+	a.reading.RLock()
+	dir := a.config.Snapshots.path(frozen.ID)
+	src := source{dir: dir, again: r.Server.DataDir(), live: true, checksums: frozen.Checksums, base: frozen}
+	src.finish = func(_ context.Context, base *Base) ([]manifestFile, error) {
+		var files []manifestFile
+		for _, name := range []string{labelFile, controlFile} {
+			content, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(name)))
+			if err != nil {
+				return nil, fmt.Errorf("read the snapshot: %w", err)
+			}
+			files = append(files, inline(name, content))
+		}
+		return files, nil
+	}
+	src.base.Files, src.base.Size = 0, 0 // counted again as they are read
+	return src, func() error { a.reading.RUnlock(); return nil }, nil
+}
+
+// openDirectory begins to read the server's own files: in backup mode when it runs.
+func (a *Archive) openDirectory(ctx context.Context, server *postgres.Server, fast bool) (source, func() error, error) {
+	running, err := server.Adopt()
+	if err != nil {
 		return source{}, nil, err
 	}
-	src, err := coldSource(ctx, r.Server)
+	if running {
+		return liveSource(ctx, server, fast)
+	}
+	if err := a.Settle(ctx, server); err != nil {
+		return source{}, nil, err
+	}
+	src, err := coldSource(ctx, server)
 	return src, func() error { return nil }, err
 }
 
@@ -196,7 +231,10 @@ func (a *Archive) checkBase(ctx context.Context) {
 
 // BaseNeeded says whether no base backup leads to the present of the server that was attached last.
 func (a *Archive) BaseNeeded(ctx context.Context) (bool, error) {
-	_, err := a.Plan(ctx, holdfast.Point{})
+	plan, err := a.Plan(ctx, holdfast.Point{})
+	if err == nil {
+		return plan.Snapshot && plan.instead == nil, nil
+	}
 	switch holdfast.KindOf(err) {
 	case holdfast.NotFound, holdfast.Precondition:
 		return true, nil

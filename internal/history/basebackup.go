@@ -17,6 +17,7 @@ import (
 // source is a data directory that stays restorable while it is read: a running server in backup mode, or a frozen copy.
 type source struct {
 	dir       string
+	again     string // where a page that was read half written is read again; empty: dir
 	live      bool
 	checksums bool
 	base      Base // what is known at the start: timeline, start LSN, ...
@@ -137,7 +138,7 @@ func (w *baseWriter) work(ctx context.Context, src source, journal *journal, pac
 		return fmt.Errorf("prepare compression: %w", err)
 	}
 	defer comp.Close()
-	r := &pageReader{dir: src.dir, start: src.base.StartLSN, checksums: src.checksums, live: src.live, journal: journal,
+	r := &pageReader{dir: src.dir, again: src.again, start: src.base.StartLSN, checksums: src.checksums, live: src.live, journal: journal,
 		packs: packWriter{store: packs}, comp: comp, raw: make([]byte, blockPages*pageSize)}
 	for p := range todo {
 		p.err = r.read(ctx, p)

@@ -29,6 +29,7 @@ type catalogue struct {
 	spans       []span // in order of time
 	bases       map[string]knownBase
 	checkpoints map[holdfast.CheckpointID]holdfast.Checkpoint
+	snapshots   []Base  // on this machine
 	problems    []error // locations that could not be listed, descriptions that are damaged
 }
 

@@ -36,6 +36,7 @@ type Base struct {
 	Manifest    digest            `json:"manifest"`      // of manifest.zst
 	Packs       []packInfo        `json:"packs"`         // in the order of their numbers
 	Corrupt     []CorruptPage     `json:"corrupt_pages"` // pages whose checksum was wrong on the server's own disk
+	Checksums   bool              `json:"page_checksums"`
 }
 
 // CorruptPage is a page that was damaged already when it was backed up.

@@ -16,7 +16,8 @@ type Plan struct {
 	Lineage  string
 	Timeline uint32
 	LSN      holdfast.LSN  // where the WAL ends that is replayed
-	Base     Base          // the base backup that it begins with
+	Base     Base          // the base backup, or the snapshot on this machine, that it begins with
+	Snapshot bool          // whether Base is a snapshot
 	Fetch    int64         // stored bytes to read: packs of the base and of those before it
 	Size     int64         // bytes of the data directory
 	WAL      int64         // bytes of WAL to replay
@@ -25,7 +26,7 @@ type Plan struct {
 	target  target
 	chain   []Base // newest first
 	needed  []storedSegment
-	damages []Damage
+	instead *Plan // from a base backup, should the snapshot not be usable; nil when there is none
 }
 
 // Plan finds the way to restore a point: the base with the least WAL to replay among those that are sound, whole and joined to
@@ -40,17 +41,44 @@ func (a *Archive) Plan(ctx context.Context, p holdfast.Point) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, b := range plan.chain {
-		plan.Fetch += b.Stored
-	}
-	plan.Size, plan.WAL = plan.Base.Size, int64(t.cut-plan.Base.StartLSN)
-	// About what a small machine does in a second; shown as an estimate and measured by nobody.
-	plan.Estimate = 2*time.Second + time.Duration(float64(plan.Size)/300e6*float64(time.Second)) + time.Duration(float64(plan.WAL)/100e6*float64(time.Second))
+	plan.estimate()
 	return plan, nil
+}
+
+// estimate adds up what is to be done. The speeds are about those of a small machine.
+func (p *Plan) estimate() {
+	for _, b := range p.chain {
+		p.Fetch += b.Stored
+	}
+	p.Size, p.WAL = p.Base.Size, int64(p.target.cut-p.Base.StartLSN)
+	p.Estimate = 2*time.Second + time.Duration(float64(p.WAL)/100e6*float64(time.Second))
+	if !p.Snapshot {
+		p.Estimate += time.Duration(float64(p.Size) / 300e6 * float64(time.Second))
+	}
 }
 
 // choose picks base and WAL for the plan's target.
 func (c *catalogue) choose(plan *Plan) error {
+	t := &plan.target
+	reason := c.chooseBase(plan)
+	for _, b := range slices.Backward(c.snapshots) {
+		needed, err := c.neededWAL(t, b.StartLSN)
+		if !b.onWay(t) || err != nil || reason == nil && b.StopLSN <= plan.Base.StopLSN {
+			continue
+		}
+		if reason == nil {
+			instead := *plan
+			instead.estimate()
+			plan.instead = &instead
+		}
+		plan.Base, plan.chain, plan.needed, plan.Snapshot = b, nil, needed, true
+		return nil
+	}
+	return reason
+}
+
+// chooseBase picks a base backup for the plan's target.
+func (c *catalogue) chooseBase(plan *Plan) error {
 	t := &plan.target
 	var candidates []Base
 	for _, b := range c.bases {

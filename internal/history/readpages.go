@@ -40,6 +40,7 @@ type part struct {
 // pageReader is a worker: it reads parts, checks and hashes their pages, and packs those that the parent does not have.
 type pageReader struct {
 	dir       string
+	again     string       // see source
 	start     holdfast.LSN // where the backup began
 	checksums bool
 	live      bool // the files may change while they are read
@@ -146,10 +147,11 @@ func (w *pageReader) check(ctx context.Context, file *os.File, p *part, page []b
 			timer.Stop()
 			return ctx.Err()
 		}
-		if _, err := file.ReadAt(page, int64(number)*pageSize); errors.Is(err, io.EOF) {
-			return nil // cut off meanwhile, and the WAL says so
-		} else if err != nil {
+		switch cutOff, err := w.readAgain(file, p, page, number); {
+		case err != nil:
 			return fmt.Errorf("read a page again: %w", err)
+		case cutOff:
+			return nil
 		}
 	}
 	if lsn := pageLSN(page); w.live && lsn >= w.start && lsn < w.start+1<<40 {
@@ -157,4 +159,24 @@ func (w *pageReader) check(ctx context.Context, file *os.File, p *part, page []b
 	}
 	p.corrupt = append(p.corrupt, CorruptPage{File: p.file.path, Page: number})
 	return nil
+}
+
+// readAgain reads a page once more, and says whether it is no more: cut off meanwhile, and the WAL says so. When the files are a frozen
+// copy of a running server's, the page is looked at in the original: if it is sound there, the copy caught it while it was being written.
+func (w *pageReader) readAgain(file *os.File, p *part, page []byte, number uint32) (cutOff bool, err error) {
+	into := page
+	if w.again != "" {
+		original, err := os.Open(filepath.Join(w.again, filepath.FromSlash(p.file.path)))
+		if err != nil {
+			return true, gone(err)
+		}
+		defer original.Close()
+		file, into = original, make([]byte, pageSize)
+	}
+	_, err = file.ReadAt(into, int64(number)*pageSize)
+	if errors.Is(err, io.EOF) {
+		return true, nil
+	}
+	// The frozen page itself is kept: a newer one could be from after the end of the backup.
+	return err == nil && w.again != "" && pageIsSound(into, p.file.first+number), err
 }

@@ -73,12 +73,11 @@ func (a *Archive) restore(ctx context.Context, r RestoreRequest, damage *damageL
 	if err := prepareEmpty(r.Server); err != nil {
 		return Restored{}, err
 	}
-	base := &baseReader{mirror: a.mirror, objects: a.objects, scratch: a.config.Dir, account: r.Server.Account(), damage: damage,
-		progress: func(done, total int64) { progress(StepBase, done, total) }}
-	if err := base.restore(ctx, r.Plan.chain, dir); err != nil {
-		return Restored{}, fmt.Errorf("restore the base backup %s: %w", r.Plan.Base.ID, err)
+	plan, err := a.fill(ctx, r.Plan, r.Server, damage, progress)
+	if err != nil {
+		return Restored{}, err
 	}
-	err := a.materialise(ctx, t, r.Plan.needed, dir, r.Server.Account(), damage, func(done, total int) { progress(StepWAL, int64(done), int64(total)) })
+	err = a.materialise(ctx, t, plan.needed, dir, r.Server.Account(), damage, func(done, total int) { progress(StepWAL, int64(done), int64(total)) })
 	if err != nil {
 		return Restored{}, fmt.Errorf("fetch the WAL: %w", err)
 	}
@@ -93,6 +92,32 @@ func (a *Archive) restore(ctx context.Context, r RestoreRequest, damage *damageL
 		}
 	}
 	return Restored{Timeline: timeline, LSN: t.end}, nil
+}
+
+// fill brings the plan's base into the data directory. A snapshot that cannot be used is no reason to fail while there is a base backup.
+func (a *Archive) fill(ctx context.Context, plan *Plan, server *postgres.Server, damage *damageLog, progress func(Step, int64, int64)) (*Plan, error) {
+	tell := func(done, total int64) { progress(StepBase, done, total) }
+	if plan.Snapshot {
+		a.reading.RLock()
+		err := a.fromSnapshot(ctx, plan.Base, server, tell)
+		a.reading.RUnlock()
+		if err == nil {
+			return plan, nil
+		}
+		if plan.instead == nil || ctx.Err() != nil {
+			return nil, fmt.Errorf("restore the snapshot %s: %w", plan.Base.ID, err)
+		}
+		a.log.Warn("a snapshot cannot be used, and a base backup is restored instead", "snapshot", plan.Base.ID, "err", err)
+		if err := prepareEmpty(server); err != nil {
+			return nil, err
+		}
+		plan = plan.instead
+	}
+	base := &baseReader{mirror: a.mirror, objects: a.objects, scratch: a.config.Dir, account: server.Account(), damage: damage, progress: tell}
+	if err := base.restore(ctx, plan.chain, server.DataDir()); err != nil {
+		return nil, fmt.Errorf("restore the base backup %s: %w", plan.Base.ID, err)
+	}
+	return plan, nil
 }
 
 // prepareEmpty makes the data directory, and refuses one with anything in it.

@@ -145,7 +145,7 @@ func (c *catalogue) retainCheckpoints(r *retention, since time.Time) {
 		}
 		r.lineages[cp.Lineage] = true
 		plan := &Plan{target: target{walKey: key, way: way, cut: cp.LSN}}
-		if c.choose(plan) == nil {
+		if c.chooseBase(plan) == nil {
 			c.keepChain(r, plan.Base)
 			c.keepWAL(r, &plan.target, plan.Base.StartLSN, cp.LSN)
 		}

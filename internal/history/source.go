@@ -14,17 +14,17 @@ import (
 	"github.com/holdfast/holdfast/internal/postgres"
 )
 
-// liveSource puts a running server into backup mode. close must be called in any case; it ends backup mode when finish did not.
-func liveSource(ctx context.Context, server *postgres.Server, fast bool) (src source, close func() error, err error) {
+// liveSource puts a running server into backup mode. end must be called in any case; it ends backup mode when finish did not.
+func liveSource(ctx context.Context, server *postgres.Server, fast bool) (src source, end func() error, err error) {
 	conn, err := server.Connect(ctx, postgres.MaintenanceDatabase)
 	if err != nil {
 		return source{}, nil, err
 	}
 	// Backup mode ends with its session.
-	close = func() error { return conn.Close(context.WithoutCancel(ctx)) }
+	leave := func() error { return conn.Close(context.WithoutCancel(ctx)) }
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, close())
+			err = errors.Join(err, leave())
 		}
 	}()
 	base := Base{Major: server.Installation().Major}
@@ -45,11 +45,12 @@ func liveSource(ctx context.Context, server *postgres.Server, fast bool) (src so
 	if err := conn.QueryRow(ctx, "SELECT timeline_id FROM pg_control_checkpoint()").Scan(&base.Timeline); err != nil {
 		return source{}, nil, fmt.Errorf("begin a base backup: %w", err)
 	}
-	src = source{dir: server.DataDir(), live: true, checksums: checksums == "on", base: base}
+	base.Checksums = checksums == "on"
+	src = source{dir: server.DataDir(), live: true, checksums: base.Checksums, base: base}
 	src.finish = func(ctx context.Context, base *Base) ([]manifestFile, error) {
 		return stopBackup(ctx, conn, src.dir, base)
 	}
-	return src, close, nil
+	return src, leave, nil
 }
 
 func stopBackup(ctx context.Context, conn *pgx.Conn, dir string, base *Base) ([]manifestFile, error) {
@@ -111,7 +112,7 @@ func coldSource(ctx context.Context, server *postgres.Server) (source, error) {
 	}
 	t := now()
 	base := Base{Timeline: control.Timeline, StartLSN: control.Checkpoint, StopLSN: end, Started: t, SystemID: control.SystemID,
-		Major: server.Installation().Major, SegmentSize: control.SegmentSize}
+		Major: server.Installation().Major, SegmentSize: control.SegmentSize, Checksums: control.Checksums}
 	dir := server.DataDir()
 	return source{dir: dir, checksums: control.Checksums, base: base, finish: func(ctx context.Context, base *Base) ([]manifestFile, error) {
 		content, err := readControlFile(dir)
