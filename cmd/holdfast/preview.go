@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,6 +17,7 @@ import (
 func (c *cli) branchCreateCommand() *cobra.Command {
 	var from, life string
 	var ask api.NewBranch
+	var m momentFlags
 	wait := waiting{wait: true}
 	cmd := &cobra.Command{
 		Use: "create PROJECT/NAME", Short: "Make a preview branch as a copy of another",
@@ -23,7 +25,7 @@ func (c *cli) branchCreateCommand() *cobra.Command {
 
 The branch has all data of its parent, a server and credentials of its own, and is deleted when its life ends. The parent's
 passwords do not work on it.`,
-		Example: "  holdfast branch create shop/try --from shop/production --ttl 7d\n  holdfast branch create shop/demo --from shop/production --masked\n  holdfast branch create shop/empty --from shop/production --schema-only",
+		Example: "  holdfast branch create shop/try --from shop/production --ttl 7d\n  holdfast branch create shop/then --from shop/production --at \"1 hour ago\"\n  holdfast branch create shop/demo --from shop/production --masked\n  holdfast branch create shop/empty --from shop/production --schema-only",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ref, err := holdfast.ParseBranchRef(args[0])
@@ -39,6 +41,9 @@ passwords do not work on it.`,
 				return usage(cmd, err)
 			}
 			ask.Name, ask.From, ask.Life = ref.Branch, parent.Branch, api.Seconds(d)
+			if ask.At, err = m.text(time.Now()); err != nil {
+				return usage(cmd, err)
+			}
 			return c.withClient(cmd.Context(), func(client *api.Client) error {
 				job, err := client.CreateBranch(cmd.Context(), ref.Project, ask)
 				if err != nil {
@@ -53,6 +58,7 @@ passwords do not work on it.`,
 	cmd.Flags().BoolVar(&ask.SchemaOnly, "schema-only", false, "without the rows")
 	cmd.Flags().BoolVar(&ask.Masked, "masked", false, "apply the project's masking rules before anybody can connect")
 	cmd.MarkFlagsMutuallyExclusive("schema-only", "masked")
+	m.flags(cmd)
 	wait.flags(cmd)
 	return cmd
 }

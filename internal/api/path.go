@@ -34,6 +34,11 @@ const (
 	RenamePath     = BranchPath + "/rename"
 	ExtensionsPath = BranchPath + "/extensions"
 
+	HistoryPath     = BranchPath + "/history"
+	RestorePath     = BranchPath + "/restore"
+	RestorePlanPath = RestorePath + "/plan"
+	RestoreUndoPath = RestorePath + "/undo"
+
 	MaskPath = ProjectPath + "/masking"
 
 	JobsPath      = Prefix + "/jobs"

@@ -12,6 +12,7 @@ import (
 type NewBranch struct {
 	Name       string `json:"name" doc:"Lower-case letters, digits, dashes and underscores, beginning with a letter." example:"try"`
 	From       string `json:"from" doc:"The branch of the same project to copy." example:"production"`
+	At         string `json:"at,omitempty" doc:"The moment of its history to copy; as it is now when left out." example:"2026-11-20 14:03:11+01"`
 	Life       int64  `json:"life_seconds,omitempty" minimum:"0" doc:"After how long it is deleted: one minute to 30 days; one day when left out." example:"86400"`
 	SchemaOnly bool   `json:"schema_only,omitempty" doc:"Without the rows."`
 	Masked     bool   `json:"masked,omitempty" doc:"The project's masking rules are applied before anybody can connect."`

@@ -78,6 +78,9 @@ func (f *Fleet) settle(ctx context.Context, spec Spec, server *postgres.Server, 
 	return stopWhole(ctx, server)
 }
 
+// ownFile begins the names of the files that Holdfast itself puts into a data directory. They are about that directory only.
+const ownFile = "holdfast."
+
 // notCloned are the folders whose files belong to the running origin alone. WAL is copied afterwards, as much as is needed.
 var notCloned = []string{"pg_wal", "pg_replslot", "pg_dynshmem", "pg_notify", "pg_serial", "pg_snapshots", "pg_stat_tmp", "pg_subtrans"}
 
@@ -90,6 +93,8 @@ func skipInClone(rel string) bool {
 	}
 	switch base := filepath.Base(rel); {
 	case rel == "postmaster.pid", rel == "postmaster.opts", rel == "backup_label", rel == "tablespace_map", rel == "recovery.signal", rel == "standby.signal":
+		return true
+	case strings.HasPrefix(rel, ownFile): // what the other rooms noted about the origin, such as whose WAL it writes
 		return true
 	default:
 		return strings.HasPrefix(base, "pgsql_tmp") || base == "pg_internal.init"

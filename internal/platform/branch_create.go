@@ -24,9 +24,10 @@ const (
 type NewBranch struct {
 	Name       string
 	From       holdfast.BranchRef
-	Life       time.Duration // after which it is deleted; zero: DefaultPreviewLife
-	SchemaOnly bool          // no rows
-	Masked     bool          // the project's masking rules are applied before anybody can connect
+	At         holdfast.Point // of the branch's history; the zero point: as it is now
+	Life       time.Duration  // after which it is deleted; zero: DefaultPreviewLife
+	SchemaOnly bool           // no rows
+	Masked     bool           // the project's masking rules are applied before anybody can connect
 }
 
 const createBranchJob = "create_branch"
@@ -34,6 +35,7 @@ const createBranchJob = "create_branch"
 type createBranchInput struct {
 	Branch     newBranch
 	From       holdfast.BranchID
+	At         holdfast.Point
 	SchemaOnly bool
 	Masked     bool
 }
@@ -57,7 +59,12 @@ func (p *Platform) CreateBranch(ctx context.Context, who holdfast.Principal, ask
 	if ask.Life < time.Minute || ask.Life > MaxPreviewLife {
 		return none, &holdfast.Error{Kind: holdfast.Invalid, Message: fmt.Sprintf("a preview cannot live for %s", ask.Life), Hint: "choose one minute to 30 days: 1h, 1d, 7d"}
 	}
-	input := createBranchInput{Branch: newBranch{ID: holdfast.BranchID(newID("br")), Name: ask.Name, Password: newPassword()}, From: from.ID, SchemaOnly: ask.SchemaOnly, Masked: ask.Masked}
+	if !ask.At.Latest() {
+		if _, err := p.plan(ctx, from, ask.At); err != nil {
+			return none, err
+		}
+	}
+	input := createBranchInput{Branch: newBranch{ID: holdfast.BranchID(newID("br")), Name: ask.Name, Password: newPassword()}, From: from.ID, At: ask.At, SchemaOnly: ask.SchemaOnly, Masked: ask.Masked}
 	now := p.now()
 	b := store.Branch{State: store.Creating, Branch: holdfast.Branch{ID: input.Branch.ID, ProjectID: from.ProjectID, Name: ask.Name, Environment: holdfast.Preview, Parent: from.ID,
 		Major: from.Major, Settings: from.Settings, CreatedAt: now, ExpiresAt: now.Add(ask.Life)}}
@@ -109,10 +116,9 @@ func (p *Platform) runCreateBranch(ctx context.Context, r *run) (any, error) {
 		return nil, &holdfast.Error{Kind: holdfast.Precondition, Message: "project " + b.Project + " has no masking rules, so a masked branch would show everything", Hint: "set some with `holdfast mask set`"}
 	}
 	r.Steps(2)
-	r.Step("copying " + from.Ref().String())
 	handover := fleet.Handover{OldDatabase: from.Ref().Database(), NewDatabase: b.Ref().Database(), Owner: holdfast.OwnerRole(b.Project), Password: input.Branch.Password,
 		Prepare: func(ctx context.Context, conn *pgx.Conn) error { return p.prepareCopy(ctx, r, conn, b, input, rules) }}
-	logins, err := p.fleet.CloneAs(ctx, from.ID, spec(b), handover, func(done, total int64) { r.Progress(done, total, "bytes") })
+	logins, err := p.copyBranch(ctx, r, b, from, input.At, handover)
 	if err != nil {
 		return nil, fmt.Errorf("copy %s: %w", from.Ref(), err)
 	}
@@ -123,7 +129,22 @@ func (p *Platform) runCreateBranch(ctx context.Context, r *run) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.measureOne(ctx, b.ID)
 	return map[string]any{"branch": b.Ref().String()}, p.directory.load(ctx, p.store)
+}
+
+// copyBranch makes the branch's server: a clone of its parent as it is now, or of one of its moments.
+func (p *Platform) copyBranch(ctx context.Context, r *run, b, from store.Branch, at holdfast.Point, handover fleet.Handover) ([]fleet.Login, error) {
+	if at.Latest() {
+		r.Step("copying " + from.Ref().String())
+		return p.fleet.CloneAs(ctx, from.ID, spec(b), handover, func(done, total int64) { r.Progress(done, total, "bytes") })
+	}
+	r.Step("restoring " + from.Ref().String() + " as of " + at.String())
+	fill, err := p.restoring(r, from, spec(b), at, false)
+	if err != nil {
+		return nil, err
+	}
+	return p.fleet.CreateFrom(ctx, spec(b), fill, handover)
 }
 
 func (p *Platform) prepareCopy(ctx context.Context, r *run, conn *pgx.Conn, b store.Branch, input createBranchInput, rules []holdfast.MaskRule) error {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/fleet"
+	"github.com/holdfast/holdfast/internal/history"
 	"github.com/holdfast/holdfast/internal/store"
 )
 
@@ -32,6 +33,12 @@ type Config struct {
 	LoadSample func(ctx context.Context, tx pgx.Tx, rows int, progress func(done, total int64)) error
 	Log        *slog.Logger
 	Now        func() time.Time // nil: time.Now
+	// Spool is this machine's folder for history on its way to its locations.
+	Spool string
+	// LocalRepository is where the history of a project without locations of its own is kept.
+	LocalRepository holdfast.Location
+	// OpenLocation opens a place where history is kept. keys are the project's repository keys, the newest first.
+	OpenLocation func(ctx context.Context, l store.Location, keys [][]byte) (history.Location, error)
 }
 
 // Platform is the product behind the API.
@@ -49,6 +56,11 @@ type Platform struct {
 	directory directory
 	sizes     sizes
 
+	histories       histories
+	spool           string
+	localRepository holdfast.Location
+	openLocation    func(ctx context.Context, l store.Location, keys [][]byte) (history.Location, error)
+
 	closing sync.Once
 	stop    context.CancelFunc // ends what runs in wg
 	wg      sync.WaitGroup
@@ -56,7 +68,7 @@ type Platform struct {
 
 // Open brings the installation to life: adopts the servers that run, takes up unfinished jobs. Close ends it.
 func Open(ctx context.Context, c Config) (*Platform, error) {
-	p := &Platform{store: c.Store, log: c.Log, now: c.Now, sample: c.LoadSample}
+	p := &Platform{store: c.Store, log: c.Log, now: c.Now, sample: c.LoadSample, spool: c.Spool, localRepository: c.LocalRepository, openLocation: c.OpenLocation}
 	if p.now == nil {
 		p.now = time.Now
 	}
@@ -73,6 +85,8 @@ func Open(ctx context.Context, c Config) (*Platform, error) {
 	p.jobs.kinds[rotateJob] = jobKind{run: p.runRotate}
 	p.jobs.kinds[createBranchJob] = jobKind{run: p.runCreateBranch, undo: p.undoCreateBranch}
 	p.jobs.kinds[deleteBranchJob] = jobKind{run: p.runDeleteBranch}
+	p.jobs.kinds[baseBackupJob] = jobKind{run: p.runBaseBackup}
+	p.jobs.kinds[restoreJob] = jobKind{run: p.runRestore, undo: p.undoRestore}
 	p.jobs.kinds[renameBranchJob] = jobKind{run: p.runRenameBranch, undo: p.undoRenameBranch}
 	if err := p.directory.load(ctx, p.store); err != nil {
 		return nil, err
@@ -81,13 +95,17 @@ func Open(ctx context.Context, c Config) (*Platform, error) {
 		return nil, err
 	}
 	p.jobs.explain = p.fleet.ExplainSpace
+	if err := p.openHistories(ctx); err != nil {
+		return nil, errors.Join(err, p.closeHistories(), p.fleet.Close())
+	}
 	if err := p.jobs.resume(ctx); err != nil {
-		return nil, errors.Join(err, p.fleet.Close())
+		return nil, errors.Join(err, p.closeHistories(), p.fleet.Close())
 	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	p.stop = stop
 	p.wg.Go(func() { p.measure(background) })
 	p.wg.Go(func() { p.expire(background) })
+	p.wg.Go(func() { p.watchActivity(background) })
 	return p, nil
 }
 
@@ -96,7 +114,7 @@ func (p *Platform) Close() error {
 	var err error
 	p.closing.Do(func() {
 		p.quiet()
-		err = p.fleet.Close()
+		err = errors.Join(p.closeHistories(), p.fleet.Close())
 	})
 	return err
 }
@@ -105,8 +123,10 @@ func (p *Platform) Close() error {
 func (p *Platform) Shutdown(ctx context.Context) error {
 	var err error
 	p.closing.Do(func() {
+		p.jobs.close()
+		err = p.fleet.Shutdown(ctx) // the archives take the servers' last bytes
 		p.quiet()
-		err = p.fleet.Shutdown(ctx)
+		err = errors.Join(err, p.detachHistories(ctx), p.closeHistories())
 	})
 	return err
 }

@@ -16,7 +16,9 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/blob"
 	"github.com/holdfast/holdfast/internal/fleet"
+	"github.com/holdfast/holdfast/internal/history"
 	"github.com/holdfast/holdfast/internal/pgtest"
 	"github.com/holdfast/holdfast/internal/store"
 	"github.com/holdfast/holdfast/internal/volume"
@@ -26,13 +28,15 @@ var admin = holdfast.Principal{Name: "admin", Kind: holdfast.AdminToken, Right: 
 
 // home is where a test's installation lives, so that it can be opened again.
 type home struct {
-	store *store.Store
-	root  string
+	store      *store.Store
+	root       string
+	spool      string
+	repository string
 }
 
 func newHome(t *testing.T) home {
 	t.Helper()
-	return home{store: testStore(t), root: pgtest.Dir(t)}
+	return home{store: testStore(t), root: pgtest.Dir(t), spool: t.TempDir(), repository: t.TempDir()}
 }
 
 func (h home) open(t *testing.T) *Platform {
@@ -41,7 +45,12 @@ func (h home) open(t *testing.T) *Platform {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := Open(t.Context(), Config{Store: h.store, GatewayAddress: "127.0.0.1:6432", Log: slog.New(slog.DiscardHandler),
+	p, err := Open(t.Context(), Config{Store: h.store, GatewayAddress: "127.0.0.1:6432", Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Spool: h.spool, LocalRepository: holdfast.Location{Name: "local", Kind: holdfast.FolderLocation, Folder: h.repository},
+		OpenLocation: func(_ context.Context, l store.Location, _ [][]byte) (history.Location, error) {
+			folder, err := blob.CreateFolder(l.Folder)
+			return history.Location{Name: l.Name, Location: folder}, err
+		},
 		LoadSample: func(ctx context.Context, tx pgx.Tx, rows int, progress func(done, total int64)) error {
 			progress(1, 1)
 			_, err := tx.Exec(ctx, `CREATE TABLE sample AS SELECT generate_series(1, $1::int) AS n`, rows)

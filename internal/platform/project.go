@@ -140,6 +140,12 @@ func (p *Platform) runCreateProject(ctx context.Context, r *run) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, b := range input.Branches {
+		p.measureOne(ctx, b.ID)
+	}
+	if err := p.openHistories(ctx); err != nil {
+		return nil, err
+	}
 	return map[string]any{"project": input.Name}, p.directory.load(ctx, p.store)
 }
 
@@ -165,6 +171,9 @@ func (p *Platform) undoCreateProject(ctx context.Context, r *run) error {
 		return err
 	}
 	for _, b := range input.Branches {
+		if err := p.closeHistory(b.ID); err != nil {
+			return err
+		}
 		if err := p.fleet.Remove(ctx, fleet.Spec{ID: b.ID}); err != nil {
 			return err
 		}

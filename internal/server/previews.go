@@ -35,8 +35,15 @@ func (s *Server) previewRoutes() {
 	addJob(s, route{method: http.MethodPost, path: api.BranchesPath, id: "create-branch", tag: "branches", summary: "Make a preview branch as a copy of another",
 		about: "It has all data of its parent, or its schema only, and credentials of its own. A copy of production's rows as they are takes the right to change production."},
 		func(ctx context.Context, who holdfast.Principal, in *newBranchInput) (holdfast.Job, error) {
-			return p.CreateBranch(ctx, who, platform.NewBranch{Name: in.Body.Name, From: holdfast.BranchRef{Project: in.Project, Branch: in.Body.From}, Life: life(in.Body.Life),
-				SchemaOnly: in.Body.SchemaOnly, Masked: in.Body.Masked})
+			ask := platform.NewBranch{Name: in.Body.Name, From: holdfast.BranchRef{Project: in.Project, Branch: in.Body.From}, Life: life(in.Body.Life),
+				SchemaOnly: in.Body.SchemaOnly, Masked: in.Body.Masked}
+			if in.Body.At != "" {
+				var err error
+				if ask.At, err = holdfast.ParsePoint(in.Body.At, time.Now().UTC()); err != nil {
+					return holdfast.Job{}, err
+				}
+			}
+			return p.CreateBranch(ctx, who, ask)
 		})
 	add(s, route{method: http.MethodPatch, path: api.BranchPath, id: "change-branch", tag: "branches", summary: "Protect a branch, or change when it expires"},
 		func(ctx context.Context, who holdfast.Principal, in *changeBranchInput) (api.Branch, error) {

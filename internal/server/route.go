@@ -124,6 +124,7 @@ func (s *Server) routes() {
 	s.projectRoutes()
 	s.branchRoutes()
 	s.previewRoutes()
+	s.historyRoutes()
 	s.jobRoutes()
 	s.tokenRoutes()
 }

@@ -1,0 +1,70 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/holdfast/holdfast"
+)
+
+// History is to which moments a branch can be restored.
+type History struct {
+	Earliest time.Time    `json:"earliest,omitzero" doc:"Left out while there is no base backup yet."`
+	Latest   time.Time    `json:"latest,omitzero"`
+	Gaps     []Gap        `json:"gaps" nullable:"false" doc:"Times that cannot be restored."`
+	Bases    []BaseBackup `json:"bases" nullable:"false"`
+}
+
+// Gap is a time to which a branch cannot be restored.
+type Gap struct {
+	From   time.Time `json:"from"`
+	To     time.Time `json:"to"`
+	Reason string    `json:"reason"`
+}
+
+// BaseBackup is a copy of all pages, or of those that changed since the one before, from which restores begin.
+type BaseBackup struct {
+	ID          string    `json:"id"`
+	At          time.Time `json:"at"`
+	Size        int64     `json:"size_bytes" doc:"Of the data directory."`
+	Stored      int64     `json:"stored_bytes" doc:"Of what this backup stored itself."`
+	Incremental bool      `json:"incremental"`
+}
+
+// RestorePlan is what a restore would do.
+type RestorePlan struct {
+	Moment   string    `json:"moment" example:"2026-11-20 14:03:11Z"`
+	LSN      string    `json:"lsn" doc:"Where the WAL ends that is replayed." example:"0/5000148"`
+	Base     string    `json:"base"`
+	BaseAt   time.Time `json:"base_at"`
+	Size     int64     `json:"size_bytes" doc:"Of the restored data."`
+	Fetch    int64     `json:"fetch_bytes" doc:"Stored bytes to read."`
+	WAL      int64     `json:"wal_bytes" doc:"To replay."`
+	Estimate int64     `json:"estimate_seconds" doc:"Rough."`
+}
+
+// RestoreRequest names a moment of a branch.
+type RestoreRequest struct {
+	At string `json:"at" doc:"A time with its zone, \"10 minutes ago\", lsn:0/5000148 or checkpoint:ID." example:"2026-11-20 14:03:11+01"`
+}
+
+// History returns to which moments a branch can be restored.
+func (c *Client) History(ctx context.Context, ref holdfast.BranchRef) (History, error) {
+	return call[History](ctx, c, http.MethodGet, refPath(HistoryPath, ref), nil)
+}
+
+// PlanRestore says what a restore would do, and does nothing.
+func (c *Client) PlanRestore(ctx context.Context, ref holdfast.BranchRef, at string) (RestorePlan, error) {
+	return call[RestorePlan](ctx, c, http.MethodPost, refPath(RestorePlanPath, ref), RestoreRequest{At: at})
+}
+
+// Restore begins to take a branch back to a moment, in place.
+func (c *Client) Restore(ctx context.Context, ref holdfast.BranchRef, at string) (Job, error) {
+	return call[Job](ctx, c, http.MethodPost, refPath(RestorePath, ref), RestoreRequest{At: at})
+}
+
+// UndoRestore begins to put back what a branch had before its newest restore.
+func (c *Client) UndoRestore(ctx context.Context, ref holdfast.BranchRef) (Job, error) {
+	return call[Job](ctx, c, http.MethodPost, refPath(RestoreUndoPath, ref), nil)
+}

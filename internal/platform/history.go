@@ -1,0 +1,360 @@
+package platform
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/history"
+	"github.com/holdfast/holdfast/internal/store"
+)
+
+// histories are the archives of the branches that have a history: development and production of every project. An archive streams
+// its branch's WAL whenever the branch is awake.
+type histories struct {
+	mu   sync.Mutex
+	kept map[holdfast.BranchID]*keeper
+}
+
+// keeper holds a branch's archive and lets it follow the branch: attached while the branch is awake, detached when it sleeps.
+type keeper struct {
+	archive *history.Archive
+	want    chan bool // the newest wish; holds at most one
+	stop    context.CancelFunc
+	ended   chan struct{}
+}
+
+// attachPatience bounds one attempt to begin streaming; the next one follows at once.
+const attachPatience = time.Minute
+
+// hasHistory says whether a branch's every moment is kept. A preview is a copy that expires.
+func hasHistory(b store.Branch) bool {
+	return b.Environment != holdfast.Preview && b.State == store.Ready && b.DeletedAt.IsZero()
+}
+
+// openHistories opens the archive of every branch that has one.
+func (p *Platform) openHistories(ctx context.Context) error {
+	var all []store.Branch
+	err := p.store.View(ctx, func(tx *store.Tx) (err error) { all, err = tx.AllBranches(); return err })
+	if err != nil {
+		return err
+	}
+	for _, b := range all {
+		if hasHistory(b) {
+			if err := p.openHistory(ctx, b); err != nil {
+				return fmt.Errorf("open the history of %s: %w", b.Ref(), err)
+			}
+		}
+	}
+	return nil
+}
+
+// openHistory opens one branch's archive and begins to follow the branch. One that is open already is fine.
+func (p *Platform) openHistory(ctx context.Context, b store.Branch) error {
+	p.histories.mu.Lock()
+	defer p.histories.mu.Unlock()
+	if p.histories.kept[b.ID] != nil {
+		return nil
+	}
+	locations, err := p.openLocations(ctx, b.ProjectID)
+	if err != nil {
+		return err
+	}
+	archive, err := history.Open(history.Config{Branch: b.ID, Dir: filepath.Join(p.spool, string(b.ID)), Locations: locations, Log: p.log, Alert: p.historyAlert})
+	if err != nil {
+		return err
+	}
+	life, stop := context.WithCancel(context.Background())
+	k := &keeper{archive: archive, want: make(chan bool, 1), stop: stop, ended: make(chan struct{})}
+	go p.follow(life, b.ID, k)
+	if p.histories.kept == nil {
+		p.histories.kept = map[holdfast.BranchID]*keeper{}
+	}
+	p.histories.kept[b.ID] = k
+	if s, err := p.fleet.Status(b.ID); err == nil && s.Activity == holdfast.Awake {
+		k.wish(true)
+	}
+	return nil
+}
+
+// wish says whether the branch is awake. It does not wait.
+func (k *keeper) wish(awake bool) {
+	select {
+	case <-k.want:
+	default:
+	}
+	select {
+	case k.want <- awake:
+	default: // somebody else wished meanwhile, and what the branch does now is asked again with the next event
+	}
+}
+
+// follow attaches and detaches the archive as wished until life ends.
+func (p *Platform) follow(life context.Context, id holdfast.BranchID, k *keeper) {
+	defer close(k.ended)
+	p.settle(life, id, k)
+	attached, wished := false, false
+	for {
+		if wished == attached {
+			select {
+			case wished = <-k.want:
+			case <-life.Done():
+				return
+			}
+			continue
+		}
+		var err error
+		if wished {
+			err = p.attach(life, id, k, &wished)
+			attached = err == nil
+		} else {
+			err = k.archive.Detach(life)
+			attached = false
+		}
+		if err != nil && life.Err() == nil && wished {
+			p.log.Warn("the history cannot follow the branch; trying again", "branch", id, "err", err)
+		}
+		if life.Err() != nil {
+			return
+		}
+	}
+}
+
+// settle takes what a server wrote after the control plane was gone, when it has stopped since.
+func (p *Platform) settle(life context.Context, id holdfast.BranchID, k *keeper) {
+	server, err := p.fleet.Server(id)
+	if err == nil {
+		err = k.archive.Settle(life, server)
+	}
+	if err != nil && life.Err() == nil {
+		p.log.Warn("take the last WAL of a stopped server", "branch", id, "err", err)
+	}
+}
+
+// attach begins to stream. A wish that comes meanwhile ends the attempt.
+func (p *Platform) attach(life context.Context, id holdfast.BranchID, k *keeper, wished *bool) error {
+	server, err := p.fleet.Server(id)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(life, attachPatience)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- k.archive.Attach(ctx, server) }()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case *wished = <-k.want:
+			if !*wished {
+				cancel()
+			}
+		}
+	}
+}
+
+// watchActivity tells the archives what their branches do, until ctx ends.
+func (p *Platform) watchActivity(ctx context.Context) {
+	events := p.fleet.Subscribe()
+	defer events.Close()
+	for _, id := range p.histories.ids() { // what happened before the subscription
+		if s, err := p.fleet.Status(id); err == nil {
+			p.histories.tell(id, s.Activity)
+		}
+	}
+	for {
+		event, err := events.Next(ctx)
+		if err != nil {
+			return
+		}
+		p.histories.tell(event.ID, event.Activity)
+	}
+}
+
+func (h *histories) ids() []holdfast.BranchID {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var out []holdfast.BranchID
+	for id := range h.kept {
+		out = append(out, id)
+	}
+	return out
+}
+
+func (h *histories) tell(id holdfast.BranchID, activity holdfast.Activity) {
+	h.mu.Lock()
+	k := h.kept[id]
+	h.mu.Unlock()
+	if k == nil {
+		return
+	}
+	switch activity {
+	case holdfast.Awake:
+		k.wish(true)
+	case holdfast.Asleep, holdfast.Broken:
+		k.wish(false)
+	}
+}
+
+// closeHistory ends one branch's archive; what waits stays on disk.
+func (p *Platform) closeHistory(id holdfast.BranchID) error {
+	p.histories.mu.Lock()
+	k := p.histories.kept[id]
+	delete(p.histories.kept, id)
+	p.histories.mu.Unlock()
+	if k == nil {
+		return nil
+	}
+	k.stop()
+	<-k.ended
+	return k.archive.Close()
+}
+
+func (p *Platform) closeHistories() error {
+	var errs []error
+	for _, id := range p.histories.ids() {
+		errs = append(errs, p.closeHistory(id))
+	}
+	return errors.Join(errs...)
+}
+
+// detachHistories makes sure that the archives have the last bytes of servers that were stopped.
+func (p *Platform) detachHistories(ctx context.Context) error {
+	var errs []error
+	for _, id := range p.histories.ids() {
+		p.histories.mu.Lock()
+		k := p.histories.kept[id]
+		p.histories.mu.Unlock()
+		k.stop()
+		<-k.ended
+		errs = append(errs, k.archive.Detach(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// archive finds a branch's archive.
+func (p *Platform) archive(b store.Branch) (*history.Archive, error) {
+	p.histories.mu.Lock()
+	defer p.histories.mu.Unlock()
+	if k := p.histories.kept[b.ID]; k != nil {
+		return k.archive, nil
+	}
+	return nil, &holdfast.Error{Kind: holdfast.Precondition, Message: b.Ref().String() + " has no history: only development and production do"}
+}
+
+// openLocations opens the places where a project's history is kept: those that were set, or the repository in the data directory.
+func (p *Platform) openLocations(ctx context.Context, project holdfast.ProjectID) ([]history.Location, error) {
+	var set []store.Location
+	var keys [][]byte
+	err := p.store.View(ctx, func(tx *store.Tx) (err error) {
+		if set, err = tx.Locations(project); err != nil {
+			return err
+		}
+		keys, err = tx.ProjectKeys(project, store.RepositoryKey)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(set) == 0 {
+		set = []store.Location{{Location: p.localRepository}}
+	}
+	var out []history.Location
+	for _, l := range set {
+		opened, err := p.openLocation(ctx, l, keys)
+		if err != nil {
+			return nil, fmt.Errorf("open the location %s: %w", l.Name, err)
+		}
+		out = append(out, opened)
+	}
+	return out, nil
+}
+
+// historyAlert is told of what is wrong with a branch's history.
+func (p *Platform) historyAlert(a history.Alert) {
+	if a.Cleared {
+		p.log.Info("history: over", "branch", a.Branch, "alert", a.Kind)
+		return
+	}
+	if a.Kind == history.BaseNeeded {
+		p.wg.Go(func() {
+			if err := p.startBase(a.Branch); err != nil {
+				p.log.Warn("begin a base backup", "branch", a.Branch, "err", err)
+			}
+		})
+		return
+	}
+	p.log.Warn("history: "+a.Message, "branch", a.Branch, "alert", a.Kind)
+}
+
+const baseBackupJob = "base_backup"
+
+type baseBackupInput struct{ BranchID holdfast.BranchID }
+
+// startBase begins a base backup of a branch unless one is under way.
+func (p *Platform) startBase(id holdfast.BranchID) error {
+	var job store.Job
+	var begin bool
+	err := p.store.Update(context.Background(), func(tx *store.Tx) error {
+		left, err := tx.UnfinishedJobs()
+		if err != nil {
+			return err
+		}
+		for _, j := range left {
+			if j.Kind == baseBackupJob && j.BranchID == id {
+				return nil
+			}
+		}
+		b, err := tx.Branch(id)
+		if err != nil {
+			return err
+		}
+		if job, err = p.jobs.newJob(System(), baseBackupJob, b.Ref().String(), baseBackupInput{BranchID: id}); err != nil {
+			return err
+		}
+		job.ProjectID, job.BranchID = b.ProjectID, b.ID
+		begin = true
+		return tx.InsertJob(job)
+	})
+	if err != nil || !begin {
+		return err
+	}
+	_, err = p.jobs.start(job)
+	return err
+}
+
+// runBaseBackup goes on after an interruption with what is there already, so there is nothing to take back.
+func (p *Platform) runBaseBackup(ctx context.Context, r *run) (any, error) {
+	var input baseBackupInput
+	if err := r.Input(&input); err != nil {
+		return nil, err
+	}
+	var b store.Branch
+	if err := p.store.View(ctx, func(tx *store.Tx) (err error) { b, err = tx.Branch(input.BranchID); return err }); err != nil {
+		return nil, err
+	}
+	archive, err := p.archive(b)
+	if err != nil {
+		return nil, err
+	}
+	release, err := p.fleet.Hold(ctx, b.ID)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	server, err := p.fleet.Server(b.ID)
+	if err != nil {
+		return nil, err
+	}
+	r.Steps(1)
+	r.Step("reading and storing the pages")
+	base, err := archive.Backup(ctx, history.BackupRequest{Server: server, Fast: true, Progress: func(done, total int64) { r.Progress(done, total, "bytes") }})
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{"base": base.ID, "size": base.Size, "stored": base.Stored}, nil
+}

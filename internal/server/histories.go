@@ -1,0 +1,60 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/api"
+	"github.com/holdfast/holdfast/internal/platform"
+)
+
+type restoreInput struct {
+	BranchPath
+	Body api.RestoreRequest
+}
+
+// point reads the moment. A time without a zone is in UTC here: a client knows its user's zone and writes it out.
+func (in restoreInput) point() (holdfast.Point, error) {
+	return holdfast.ParsePoint(in.Body.At, time.Now().UTC())
+}
+
+func (s *Server) historyRoutes() {
+	p := s.config.Platform
+	add(s, route{method: http.MethodGet, path: api.HistoryPath, id: "get-history", tag: "history", summary: "To which moments a branch can be restored"},
+		func(ctx context.Context, who holdfast.Principal, in *BranchPath) (api.History, error) {
+			h, err := p.History(ctx, who, in.ref())
+			return viewHistory(h), err
+		})
+	add(s, route{method: http.MethodPost, path: api.RestorePlanPath, id: "plan-restore", tag: "history", summary: "What a restore to a moment would do; does nothing"},
+		func(ctx context.Context, who holdfast.Principal, in *restoreInput) (api.RestorePlan, error) {
+			point, err := in.point()
+			if err != nil {
+				return api.RestorePlan{}, err
+			}
+			plan, err := p.PlanRestore(ctx, who, in.ref(), point)
+			return api.RestorePlan{Moment: plan.Point.String(), LSN: plan.LSN.String(), Base: plan.Base, BaseAt: plan.BaseAt, Size: plan.Size, Fetch: plan.Fetch, WAL: plan.WAL, Estimate: api.Seconds(plan.Estimate)}, err
+		})
+	addJob(s, route{method: http.MethodPost, path: api.RestorePath, id: "restore-branch", tag: "history", summary: "Take a branch back to a moment, in place",
+		about: "It is restored beside and verified first, then takes the branch's place under the same name and credentials. What the branch had is kept for seven days as a branch of its own."},
+		func(ctx context.Context, who holdfast.Principal, in *restoreInput) (holdfast.Job, error) {
+			point, err := in.point()
+			if err != nil {
+				return holdfast.Job{}, err
+			}
+			return p.Restore(ctx, who, in.ref(), point)
+		})
+	addJob(s, route{method: http.MethodPost, path: api.RestoreUndoPath, id: "undo-restore", tag: "history", summary: "Put back what a branch had before its newest restore"},
+		func(ctx context.Context, who holdfast.Principal, in *BranchPath) (holdfast.Job, error) {
+			return p.UndoRestore(ctx, who, in.ref())
+		})
+}
+
+func viewHistory(h platform.HistoryView) api.History {
+	return api.History{Earliest: h.Window.Earliest, Latest: h.Window.Latest,
+		Gaps: mapped(h.Window.Gaps, func(g holdfast.Gap) api.Gap { return api.Gap{From: g.From, To: g.To, Reason: g.Reason} }),
+		Bases: mapped(h.Bases, func(b platform.BaseView) api.BaseBackup {
+			return api.BaseBackup{ID: b.ID, At: b.At, Size: b.Size, Stored: b.Stored, Incremental: b.Incremental}
+		})}
+}
