@@ -25,6 +25,8 @@ type Settings struct {
 	IdleTimeout time.Duration
 	// ConnectionLimit is how many client sessions the front door admits at once.
 	ConnectionLimit int
+	// Window is how far back the branch can be restored; zero is DefaultWindow.
+	Window time.Duration
 	// Parameters are PostgreSQL settings that differ from the profile of the branch's environment.
 	Parameters map[string]string
 }
@@ -32,6 +34,14 @@ type Settings struct {
 // DefaultSettings are those of a new branch.
 func DefaultSettings() Settings {
 	return Settings{IdleTimeout: DefaultIdleTimeout, ConnectionLimit: DefaultConnectionLimit}
+}
+
+// HistoryWindow is how far back the branch can be restored.
+func (s Settings) HistoryWindow() time.Duration {
+	if s.Window == 0 {
+		return DefaultWindow
+	}
+	return s.Window
 }
 
 // Profile is the PostgreSQL configuration that an environment starts from. Development is tuned for speed, everything else
@@ -94,6 +104,9 @@ func (s Settings) Validate(e Environment) error {
 	}
 	if s.ConnectionLimit < 1 || s.ConnectionLimit > MaxConnectionLimit {
 		return &Error{Kind: Invalid, Message: fmt.Sprintf("a connection limit of %d is out of bounds", s.ConnectionLimit), Hint: fmt.Sprintf("choose 1 to %d", MaxConnectionLimit)}
+	}
+	if err := CheckWindow(s.HistoryWindow()); err != nil {
+		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Parameters)) {
 		if err := checkParameter(e, name, s.Parameters[name]); err != nil {

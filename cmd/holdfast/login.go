@@ -224,18 +224,18 @@ func (c *cli) askSecret(prompt string) (string, error) {
 		raw, err := term.ReadPassword(fd)
 		fmt.Fprintln(c.errOut)
 		if err != nil {
-			return "", fmt.Errorf("read the token: %w", err)
+			return "", fmt.Errorf("read the secret: %w", err)
 		}
 		text = string(raw)
 	} else {
 		line, err := bufio.NewReader(io.LimitReader(c.in, 4096)).ReadString('\n')
 		if err != nil && !errors.Is(err, io.EOF) {
-			return "", fmt.Errorf("read the token: %w", err)
+			return "", fmt.Errorf("read the secret: %w", err)
 		}
 		text = line
 	}
 	if text = strings.TrimSpace(text); text == "" {
-		return "", &holdfast.Error{Kind: holdfast.Invalid, Message: "no token was given"}
+		return "", &holdfast.Error{Kind: holdfast.Invalid, Message: "no secret was given"}
 	}
 	return text, nil
 }

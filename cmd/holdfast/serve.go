@@ -92,6 +92,8 @@ type house struct {
 	setup    string
 	first    bool
 
+	mockSecret []byte
+
 	closers []func() error
 }
 
@@ -222,6 +224,7 @@ func (h *house) openPlatform(ctx context.Context, installations []postgres.Insta
 	if err != nil {
 		return err
 	}
+	h.mockSecret = mockSecret(key)
 	metadata, err := store.Open(ctx, h.dir.file(metadataFile), key)
 	if err != nil {
 		return err
@@ -237,6 +240,12 @@ func (h *house) openPlatform(ctx context.Context, installations []postgres.Insta
 		GatewayAddress: publicAddress(h.config.Gateway, h.config.GatewayPublic),
 		LoadSample:     loadSample,
 		Log:            h.log,
+
+		Spool:            h.dir.file(spoolDir),
+		LocalRepository:  h.localRepository(),
+		OpenLocation:     h.openLocation,
+		TestLocation:     h.testLocation,
+		NewRepositoryKey: newRepositoryKey,
 	})
 	if err != nil {
 		return err
@@ -285,7 +294,7 @@ func (h *house) openGateway(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	door := gateway.New(gateway.Settings{Listen: c.Gateway, TLS: &tls.Config{GetCertificate: certificate.get}}, waker{h.platform}, h.platform, h.log)
+	door := gateway.New(gateway.Settings{Listen: c.Gateway, TLS: &tls.Config{GetCertificate: certificate.get}, MockSecret: h.mockSecret}, waker{h.platform}, h.platform, h.log)
 	if err := door.Start(ctx); err != nil {
 		return err
 	}

@@ -39,6 +39,14 @@ const (
 	RestorePlanPath = RestorePath + "/plan"
 	RestoreUndoPath = RestorePath + "/undo"
 
+	CheckpointsPath = BranchPath + "/checkpoints"
+	CheckpointPath  = CheckpointsPath + "/{checkpoint}"
+
+	LocationsPath    = ProjectPath + "/locations"
+	LocationPath     = LocationsPath + "/{location}"
+	LocationTestPath = ProjectPath + "/location-test"
+	KeysPath         = ProjectPath + "/repository-keys"
+
 	MaskPath = ProjectPath + "/masking"
 
 	JobsPath      = Prefix + "/jobs"

@@ -68,6 +68,9 @@ func (p *Platform) openHistory(ctx context.Context, b store.Branch) error {
 	if err != nil {
 		return err
 	}
+	if err := p.describe(ctx, b, archive); err != nil {
+		return errors.Join(err, archive.Close())
+	}
 	life, stop := context.WithCancel(context.Background())
 	k := &keeper{archive: archive, want: make(chan bool, 1), stop: stop, ended: make(chan struct{})}
 	go p.follow(life, b.ID, k)
@@ -79,6 +82,15 @@ func (p *Platform) openHistory(ctx context.Context, b store.Branch) error {
 		k.wish(true)
 	}
 	return nil
+}
+
+// describe writes into the repository who the branch is, so that it can be made again from that alone.
+func (p *Platform) describe(ctx context.Context, b store.Branch, archive *history.Archive) error {
+	var project store.Project
+	if err := p.store.View(ctx, func(tx *store.Tx) (err error) { project, err = tx.Project(b.ProjectID); return err }); err != nil {
+		return err
+	}
+	return archive.Describe(history.Description{Project: project.Project, Branch: b.Branch})
 }
 
 // wish says whether the branch is awake. It does not wait.

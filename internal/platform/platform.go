@@ -39,6 +39,10 @@ type Config struct {
 	LocalRepository holdfast.Location
 	// OpenLocation opens a place where history is kept. keys are the project's repository keys, the newest first.
 	OpenLocation func(ctx context.Context, l store.Location, keys [][]byte) (history.Location, error)
+	// TestLocation tries a place out and returns a line for each step.
+	TestLocation func(ctx context.Context, l store.Location) ([]string, error)
+	// NewRepositoryKey makes a key that OpenLocation understands.
+	NewRepositoryKey func() ([]byte, error)
 }
 
 // Platform is the product behind the API.
@@ -60,6 +64,8 @@ type Platform struct {
 	spool           string
 	localRepository holdfast.Location
 	openLocation    func(ctx context.Context, l store.Location, keys [][]byte) (history.Location, error)
+	testLocation    func(ctx context.Context, l store.Location) ([]string, error)
+	newKey          func() ([]byte, error)
 
 	closing sync.Once
 	stop    context.CancelFunc // ends what runs in wg
@@ -68,7 +74,8 @@ type Platform struct {
 
 // Open brings the installation to life: adopts the servers that run, takes up unfinished jobs. Close ends it.
 func Open(ctx context.Context, c Config) (*Platform, error) {
-	p := &Platform{store: c.Store, log: c.Log, now: c.Now, sample: c.LoadSample, spool: c.Spool, localRepository: c.LocalRepository, openLocation: c.OpenLocation}
+	p := &Platform{store: c.Store, log: c.Log, now: c.Now, sample: c.LoadSample, spool: c.Spool, localRepository: c.LocalRepository, openLocation: c.OpenLocation,
+		testLocation: c.TestLocation, newKey: c.NewRepositoryKey}
 	if p.now == nil {
 		p.now = time.Now
 	}
@@ -106,6 +113,7 @@ func Open(ctx context.Context, c Config) (*Platform, error) {
 	p.wg.Go(func() { p.measure(background) })
 	p.wg.Go(func() { p.expire(background) })
 	p.wg.Go(func() { p.watchActivity(background) })
+	p.wg.Go(func() { p.tendHistories(background) })
 	return p, nil
 }
 

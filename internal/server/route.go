@@ -125,6 +125,7 @@ func (s *Server) routes() {
 	s.branchRoutes()
 	s.previewRoutes()
 	s.historyRoutes()
+	s.checkpointRoutes()
 	s.jobRoutes()
 	s.tokenRoutes()
 }
