@@ -123,6 +123,7 @@ func (p *Platform) runCreateBranch(ctx context.Context, r *run) (any, error) {
 		return nil, fmt.Errorf("copy %s: %w", from.Ref(), err)
 	}
 	r.Step("opening the front door")
+	p.measureOne(ctx, b.ID)
 	err = p.store.Update(ctx, func(tx *store.Tx) error {
 		return p.publishBranch(tx, input.Branch, handover.Owner, roleVerifiers(logins))
 	})

@@ -129,6 +129,9 @@ func (p *Platform) runCreateProject(ctx context.Context, r *run) (any, error) {
 		}
 	}
 	r.Step("opening the front door")
+	for _, b := range input.Branches {
+		p.measureOne(ctx, b.ID)
+	}
 	err := p.store.Update(ctx, func(tx *store.Tx) error {
 		for i, b := range input.Branches {
 			if err := p.publishBranch(tx, b, holdfast.OwnerRole(input.Name), made[i]); err != nil {
