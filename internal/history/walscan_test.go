@@ -84,6 +84,9 @@ func writeAwkwardWAL(t *testing.T, db *pgtest.Database) holdfast.LSN {
 			pgtest.Exec(t, admin, "CHECKPOINT")
 		}
 	}
+	// Everything up to here survives the crash; what follows is only partly written by then.
+	pgtest.Exec(t, c, "SET synchronous_commit = on; INSERT INTO t VALUES (2, 'kept')")
+	pgtest.Exec(t, c, "BEGIN; INSERT INTO t SELECT g, repeat('y', 3000) FROM generate_series(1, 150) g")
 	return from / 0x1000000 * 0x1000000
 }
 
