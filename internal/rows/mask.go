@@ -145,7 +145,7 @@ func (t *maskedTable) add(r holdfast.MaskRule) error {
 // maskExpression is the SQL of a masked value. A null stays null: that a value is missing is no secret and often means something.
 func maskExpression(r holdfast.MaskRule, c Column) (string, error) {
 	name := holdfast.QuoteIdentifier(c.Name)
-	base, _, _ := strings.Cut(c.Type, "(")
+	base, _, _ := strings.Cut(c.Base, "(")
 	text := slices.Contains([]string{"text", "character varying", "character", "citext", "name"}, base) || strings.HasSuffix(base, ".citext")
 	fake := map[holdfast.MaskKind]string{holdfast.MaskName: "mask_name", holdfast.MaskEmail: "mask_email", holdfast.MaskPhone: "mask_phone", holdfast.MaskKeepFormat: "mask_keep_format"}
 	switch {
@@ -185,7 +185,7 @@ func hashExpression(r holdfast.MaskRule, c Column, name, base string) (string, e
 	case "smallint":
 		return "((" + bits(14) + ")::smallint)", nil
 	case "numeric":
-		if c.Type == "numeric" {
+		if c.Base == "numeric" {
 			return "((" + bits(62) + ")::numeric)", nil
 		}
 	}

@@ -153,9 +153,10 @@ func TestWhatCannotBeComparedIsRefusedWithTheReason(t *testing.T) {
 
 func TestMaskingKeepsReferencesAndLeavesNothing(t *testing.T) {
 	conn := pgtest.Start(t).Database(t).Connect(t)
-	pgtest.Exec(t, conn, `CREATE TABLE people (email text PRIMARY KEY, name text, phone varchar(20), card text, born date, note text);
-		CREATE TABLE mails (id int PRIMARY KEY, recipient text REFERENCES people, body text);
-		CREATE TABLE replies (id int PRIMARY KEY, recipient text REFERENCES people (email));
+	pgtest.Exec(t, conn, `CREATE DOMAIN inner_address AS text CHECK (value LIKE '%@%'); CREATE DOMAIN address AS inner_address;
+		CREATE TABLE people (email address PRIMARY KEY, name text, phone varchar(20), card text, born date, note text);
+		CREATE TABLE mails (id int PRIMARY KEY, recipient address REFERENCES people, body text);
+		CREATE TABLE replies (id int PRIMARY KEY, recipient address REFERENCES people (email));
 		INSERT INTO people SELECT 'secret' || g || '@corp.example', 'Secret Name' || g, '+49 30 ' || g, 'AB-' || g || 'x', '1990-01-01', CASE WHEN g > 1 THEN 'secret' END FROM generate_series(1, 50) g;
 		INSERT INTO mails SELECT g, 'secret' || g || '@corp.example', 'secret body' FROM generate_series(1, 50) g;
 		INSERT INTO replies SELECT id, recipient FROM mails;

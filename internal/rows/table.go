@@ -29,6 +29,7 @@ type Table struct {
 type Column struct {
 	Name      string
 	Type      string // as format_type prints it, with its modifier
+	Base      string // the type under it where it is a domain, else the same
 	Generated bool   // computed from others: cannot be written
 	NotNull   bool
 }
@@ -96,7 +97,14 @@ func describe(ctx context.Context, conn *pgx.Conn, oid uint32) (Table, error) {
 	if kind != "r" && kind != "p" {
 		return t, &holdfast.Error{Kind: holdfast.Invalid, Message: t.String() + " is not a table"}
 	}
-	rows, err := conn.Query(ctx, `SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attgenerated <> '', a.attnotnull,
+	rows, err := conn.Query(ctx, `WITH RECURSIVE base (domain, type, modifier) AS (
+			SELECT oid, typbasetype, typtypmod FROM pg_catalog.pg_type WHERE typtype = 'd'
+			UNION ALL SELECT b.domain, t.typbasetype, CASE WHEN b.modifier >= 0 THEN b.modifier ELSE t.typtypmod END
+			FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.type AND t.typtype = 'd'
+		)
+		SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod),
+		coalesce((SELECT pg_catalog.format_type(b.type, b.modifier) FROM base b JOIN pg_catalog.pg_type t ON t.oid = b.type AND t.typtype <> 'd' WHERE b.domain = a.atttypid),
+			pg_catalog.format_type(a.atttypid, a.atttypmod)), a.attgenerated <> '', a.attnotnull,
 		coalesce(pg_catalog.array_position(i.indkey::int2[], a.attnum), -1), coalesce(i.indnkeyatts, 0)
 		FROM pg_catalog.pg_attribute a LEFT JOIN pg_catalog.pg_index i ON i.indrelid = a.attrelid AND i.indisprimary
 		WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`, oid)
@@ -106,7 +114,7 @@ func describe(ctx context.Context, conn *pgx.Conn, oid uint32) (Table, error) {
 	keyAt := map[int]int{}
 	var c Column
 	var position, keyColumns int
-	_, err = pgx.ForEachRow(rows, []any{&c.Name, &c.Type, &c.Generated, &c.NotNull, &position, &keyColumns}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&c.Name, &c.Type, &c.Base, &c.Generated, &c.NotNull, &position, &keyColumns}, func() error {
 		if position >= 0 && position < keyColumns { // behind them stand the columns that the index only includes
 			keyAt[position] = len(t.Columns)
 		}
