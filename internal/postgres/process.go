@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -134,15 +135,20 @@ func readProcess(pid int) (state processState, ok bool) {
 // worksIn says whether a process lives, is a PostgreSQL server process and has dir as its working directory, which every server process
 // keeps for its whole life. That it cannot be told is an error: a server that runs must never be taken for a dead one.
 func (a Account) worksIn(pid int, dir os.FileInfo) (works bool, err error) {
-	a.look(func() { works, err = worksIn(pid, dir) })
-	if errors.Is(err, fs.ErrPermission) && !a.owns(pid) {
-		return false, nil // whatever it is, it is no server of ours
+	const tries = 20
+	for range tries {
+		a.look(func() { works, err = worksIn(pid, dir) })
+		if !errors.Is(err, fs.ErrPermission) {
+			return works, err
+		}
+		if !a.owns(pid) {
+			return false, nil // whatever it is, it is no server of ours
+		}
+		// A process that root has just started for the account cannot be looked at until it has its program.
+		time.Sleep(time.Millisecond)
 	}
-	if errors.Is(err, fs.ErrPermission) {
-		return false, &holdfast.Error{Kind: holdfast.Precondition, Message: fmt.Sprintf("process %d of the user %s may be a PostgreSQL server, but it cannot be told which", pid, a.Name),
-			Hint: "run Holdfast where it may look at the processes of that user, as with the capability CAP_SYS_PTRACE", Cause: err}
-	}
-	return works, err
+	return false, &holdfast.Error{Kind: holdfast.Precondition, Message: fmt.Sprintf("process %d of the user %s may be a PostgreSQL server, but it cannot be told which", pid, a.Name),
+		Hint: "run Holdfast where it may look at the processes of that user, as with the capability CAP_SYS_PTRACE", Cause: err}
 }
 
 // look runs f with the account's rights to files. Root in a container has not always the right to look into other users'
