@@ -190,6 +190,45 @@ export interface paths {
         patch: operations["change-branch"];
         trace?: never;
     };
+    "/api/v1/projects/{project}/branches/{branch}/checkpoints": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A branch's checkpoints */
+        get: operations["list-checkpoints"];
+        put?: never;
+        /** Name the present moment of a branch */
+        post: operations["create-checkpoint"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/branches/{branch}/checkpoints/{checkpoint}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Forget a checkpoint
+         * @description The moment itself can be restored as long as the history reaches back to it.
+         */
+        delete: operations["delete-checkpoint"];
+        options?: never;
+        head?: never;
+        /** Keep a checkpoint until it is unpinned */
+        patch: operations["pin-checkpoint"];
+        trace?: never;
+    };
     "/api/v1/projects/{project}/branches/{branch}/connection": {
         parameters: {
             query?: never;
@@ -245,6 +284,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/branches/{branch}/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** To which moments a branch can be restored */
+        get: operations["get-history"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project}/branches/{branch}/rename": {
         parameters: {
             query?: never;
@@ -276,6 +332,60 @@ export interface paths {
         put?: never;
         /** Stop a branch's server and start it again */
         post: operations["restart-branch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/branches/{branch}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take a branch back to a moment, in place
+         * @description It is restored beside and verified first, then takes the branch's place under the same name and credentials. What the branch had is kept for seven days as a branch of its own.
+         */
+        post: operations["restore-branch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/branches/{branch}/restore/plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What a restore to a moment would do; does nothing */
+        post: operations["plan-restore"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/branches/{branch}/restore/undo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Put back what a branch had before its newest restore */
+        post: operations["undo-restore"];
         delete?: never;
         options?: never;
         head?: never;
@@ -340,6 +450,64 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/location-test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Try a place out; adds nothing */
+        post: operations["test-location"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/locations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where a project's history is kept */
+        get: operations["list-locations"];
+        put?: never;
+        /**
+         * Keep a project's history at a further place
+         * @description The place is tried out first. A new base backup is made, because a place without one restores nothing.
+         */
+        post: operations["add-location"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/locations/{location}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Forget a place
+         * @description What lies there stays there.
+         */
+        delete: operations["remove-location"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project}/masking": {
         parameters: {
             query?: never;
@@ -355,6 +523,27 @@ export interface paths {
          */
         put: operations["set-mask-rules"];
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/repository-keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The keys that a project's history is encrypted with
+         * @description Each is an age recipient and its identity. Keep them elsewhere: without them nobody can read the history when this machine is lost.
+         */
+        get: operations["list-repository-keys"];
+        put?: never;
+        /** Encrypt with a new key from now on */
+        post: operations["rotate-repository-key"];
         delete?: never;
         options?: never;
         head?: never;
@@ -452,6 +641,22 @@ export interface components {
             /** @example shop */
             subject: string;
         };
+        BaseBackup: {
+            /** Format: date-time */
+            at: string;
+            id: string;
+            incremental: boolean;
+            /**
+             * Format: int64
+             * @description Of the data directory.
+             */
+            size_bytes: number;
+            /**
+             * Format: int64
+             * @description Of what this backup stored itself.
+             */
+            stored_bytes: number;
+        };
         Branch: {
             /**
              * @description What its server is doing.
@@ -528,6 +733,21 @@ export interface components {
             /** @enum {string} */
             right: "read" | "write" | "admin";
         };
+        Checkpoint: {
+            /** Format: date-time */
+            at: string;
+            /** @description The commit of the code that belongs to it. */
+            code?: string;
+            id: string;
+            /** @example before import */
+            label?: string;
+            /** @example 0/5000148 */
+            lsn: string;
+            /** @description It is kept until it is unpinned. */
+            pinned: boolean;
+            /** @enum {string} */
+            reason: "manual" | "daily" | "before_publish" | "before_restore" | "before_sync" | "before_removal";
+        };
         Connection: {
             /** @example shop_development */
             database: string;
@@ -556,6 +776,25 @@ export interface components {
             name: string;
             /** @description The version that would be installed. */
             version: string;
+        };
+        Gap: {
+            /** Format: date-time */
+            from: string;
+            reason: string;
+            /** Format: date-time */
+            to: string;
+        };
+        History: {
+            bases: components["schemas"]["BaseBackup"][];
+            /**
+             * Format: date-time
+             * @description Left out while there is no base backup yet.
+             */
+            earliest?: string;
+            /** @description Times that cannot be restored. */
+            gaps: components["schemas"]["Gap"][];
+            /** Format: date-time */
+            latest?: string;
         };
         Job: {
             /** @description Who asked for it. */
@@ -617,6 +856,9 @@ export interface components {
         ListBranch: {
             items: components["schemas"]["Branch"][];
         };
+        ListCheckpoint: {
+            items: components["schemas"]["Checkpoint"][];
+        };
         ListExtension: {
             items: components["schemas"]["Extension"][];
         };
@@ -626,14 +868,45 @@ export interface components {
         ListJobLine: {
             items: components["schemas"]["JobLine"][];
         };
+        ListLocation: {
+            items: components["schemas"]["Location"][];
+        };
         ListMaskRule: {
             items: components["schemas"]["MaskRule"][];
         };
         ListProject: {
             items: components["schemas"]["Project"][];
         };
+        ListString: {
+            items: string[];
+        };
         ListToken: {
             items: components["schemas"]["Token"][];
+        };
+        Location: {
+            access_key?: string;
+            bucket?: string;
+            /** @description Objects are encrypted with the project's key before they leave this machine. */
+            encrypt?: boolean;
+            /** @example s3.eu-central-1.amazonaws.com */
+            endpoint?: string;
+            /** @example /mnt/backup/holdfast */
+            folder?: string;
+            /** @description Plain HTTP: for an endpoint on this machine or a trusted network only. */
+            insecure?: boolean;
+            /** @enum {string} */
+            kind: "folder" | "s3";
+            /** @example offsite */
+            name: string;
+            path_style?: boolean;
+            prefix?: string;
+            region?: string;
+            /** @description The secret key. It is kept sealed and never shown. */
+            secret?: string;
+        };
+        LocationTest: {
+            ok: boolean;
+            steps: string[];
         };
         MaskRule: {
             /** @example email */
@@ -651,6 +924,11 @@ export interface components {
             table: string;
         };
         NewBranch: {
+            /**
+             * @description The moment of its history to copy; as it is now when left out.
+             * @example 2026-11-20 14:03:11+01
+             */
+            at?: string;
             /**
              * @description The branch of the same project to copy.
              * @example production
@@ -671,6 +949,13 @@ export interface components {
             name: string;
             /** @description Without the rows. */
             schema_only?: boolean;
+        };
+        NewCheckpoint: {
+            /** @description The commit of the code that belongs to it. */
+            code?: string;
+            /** @example before import */
+            label?: string;
+            pinned?: boolean;
         };
         NewExtension: {
             /** @example pg_trgm */
@@ -723,6 +1008,9 @@ export interface components {
              * @example 8MB
              */
             value?: string;
+        };
+        Pin: {
+            pinned: boolean;
         };
         Problem: {
             /**
@@ -788,6 +1076,45 @@ export interface components {
         Rename: {
             /** @example other */
             name: string;
+        };
+        RestorePlan: {
+            base: string;
+            /** Format: date-time */
+            base_at: string;
+            /**
+             * Format: int64
+             * @description Rough.
+             */
+            estimate_seconds: number;
+            /**
+             * Format: int64
+             * @description Stored bytes to read.
+             */
+            fetch_bytes: number;
+            /**
+             * @description Where the WAL ends that is replayed.
+             * @example 0/5000148
+             */
+            lsn: string;
+            /** @example 2026-11-20 14:03:11Z */
+            moment: string;
+            /**
+             * Format: int64
+             * @description Of the restored data.
+             */
+            size_bytes: number;
+            /**
+             * Format: int64
+             * @description To replay.
+             */
+            wal_bytes: number;
+        };
+        RestoreRequest: {
+            /**
+             * @description A time with its zone, "10 minutes ago", lsn:0/5000148 or checkpoint:ID.
+             * @example 2026-11-20 14:03:11+01
+             */
+            at: string;
         };
         ServerInfo: {
             /**
@@ -1320,6 +1647,140 @@ export interface operations {
             };
         };
     };
+    "list-checkpoints": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListCheckpoint"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "create-checkpoint": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewCheckpoint"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Checkpoint"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "delete-checkpoint": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+                checkpoint: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "pin-checkpoint": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+                checkpoint: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Pin"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "get-connection": {
         parameters: {
             query?: never;
@@ -1450,6 +1911,38 @@ export interface operations {
             };
         };
     };
+    "get-history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["History"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "rename-branch": {
         parameters: {
             query?: never;
@@ -1506,6 +1999,112 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Branch"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "restore-branch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RestoreRequest"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "plan-restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RestoreRequest"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RestorePlan"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "undo-restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
                 };
             };
             /** @description Error */
@@ -1655,6 +2254,135 @@ export interface operations {
             };
         };
     };
+    "test-location": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Location"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LocationTest"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-locations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListLocation"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "add-location": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Location"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "remove-location": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                location: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "list-mask-rules": {
         parameters: {
             query?: never;
@@ -1700,6 +2428,66 @@ export interface operations {
                 "application/json": components["schemas"]["ListMaskRule"];
             };
         };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-repository-keys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListString"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "rotate-repository-key": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
         responses: {
             /** @description No Content */
             204: {

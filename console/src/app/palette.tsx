@@ -17,7 +17,7 @@ import {
   SlidersHorizontal,
 } from 'lucide-react'
 import { Dialog as Radix } from 'radix-ui'
-import type { ReactNode } from 'react'
+import { type ReactNode, useEffect, useState } from 'react'
 import { queries } from '@/api/queries'
 import { session } from '@/api/session'
 import { byImportance } from '@/lib/branches'
@@ -36,6 +36,13 @@ export function Palette({ onClose, onHelp }: { onClose: () => void; onHelp: () =
   const navigate = useNavigate()
   const connect = useConnect()
   const projects = useQuery(queries.projects()).data ?? []
+  // The first entry is chosen, also when what is listed comes in late.
+  const [chosen, setChosen] = useState('')
+  const [typed, setTyped] = useState('')
+  const top = projects[0] ? `${projects[0].name} overview` : 'projects'
+  useEffect(() => {
+    if (typed === '') setChosen(top)
+  }, [typed, top])
   const item_ = (value: string, icon: ReactNode, label: ReactNode, run: () => void, keys?: string[]) => (
     <Command.Item
       key={value}
@@ -64,11 +71,13 @@ export function Palette({ onClose, onHelp }: { onClose: () => void; onHelp: () =
         <Radix.Content className="fixed inset-x-4 top-[12vh] z-50 mx-auto max-w-xl animate-rise overflow-hidden rounded-xl border border-line bg-raised shadow-float outline-none">
           <Radix.Title className="sr-only">Search and commands</Radix.Title>
           <Radix.Description className="sr-only">Type to find a page, a database or a command</Radix.Description>
-          <Command label="Search and commands" loop>
+          <Command label="Search and commands" loop value={chosen} onValueChange={setChosen}>
             <div className="flex items-center gap-2.5 border-line border-b px-4">
               <Search className="size-4 text-faint" aria-hidden />
               <Command.Input
                 autoFocus
+                value={typed}
+                onValueChange={setTyped}
                 placeholder="Find a project, a database, a command…"
                 className="h-12 w-full bg-transparent text-base outline-none placeholder:text-faint"
               />

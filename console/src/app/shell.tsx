@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query'
-import { Outlet, useNavigate, useParams, useRouterState } from '@tanstack/react-router'
+import { Outlet, useNavigate, useParams, useRouter, useRouterState } from '@tanstack/react-router'
 import { lazy, Suspense, useEffect, useMemo, useState, useSyncExternalStore } from 'react'
 import { queries, reachability } from '@/api/queries'
 import { session } from '@/api/session'
@@ -40,6 +40,7 @@ export function useHere(): { project?: string; branch?: BranchRef } {
 export function Shell() {
   const signedIn = useSignedIn()
   const navigate = useNavigate()
+  const router = useRouter()
   const href = useRouterState({ select: (s) => s.location.href })
   const [connecting, setConnecting] = useState<BranchRef | null>(null)
   const [palette, setPalette] = useState(false)
@@ -51,8 +52,8 @@ export function Shell() {
 
   // The token has ended, or somebody signed out: ask for another, and come back here.
   useEffect(() => {
-    if (!signedIn) navigate({ to: '/login', search: { to: href }, replace: true })
-  }, [signedIn, navigate, href])
+    if (!signedIn) navigate({ to: '/login', search: { to: router.state.location.href }, replace: true })
+  }, [signedIn, navigate, router])
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: the drawer closes when the address changes
   useEffect(() => setDrawer(false), [href])

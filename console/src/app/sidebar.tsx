@@ -6,6 +6,7 @@ import {
   ChevronsUpDown,
   CircleHelp,
   KeyRound,
+  LayoutDashboard,
   ListChecks,
   LogOut,
   Monitor,
@@ -20,6 +21,7 @@ import { queries } from '@/api/queries'
 import { session } from '@/api/session'
 import { type Branch, isFinal } from '@/api/types'
 import { byImportance } from '@/lib/branches'
+import { words } from '@/lib/format'
 import { Button } from '@/ui/button'
 import { cn } from '@/ui/cn'
 import { ActivityDot, EnvironmentDot } from '@/ui/environment'
@@ -147,7 +149,7 @@ function ProjectPart({ project }: { project: string }) {
           activeProps={{ className: rowActive, 'aria-current': 'page' }}
           activeOptions={{ exact: true }}
         >
-          <Boxes /> Overview
+          <LayoutDashboard /> Overview
         </Link>
         {byImportance(branches).map((b) => (
           <BranchItem key={b.id} branch={b} />
@@ -187,7 +189,13 @@ function Foot({ onHelp }: { onHelp: () => void }) {
     <div className="flex items-center gap-1 border-line border-t p-2">
       <div className="min-w-0 flex-1 px-2">
         <p className="truncate font-medium text-xs">{server?.you.name.replace(/^token /, '') ?? ' '}</p>
-        <p className="truncate text-2xs text-faint">{server ? `${server.you.kind} · may ${server.you.right}` : ' '}</p>
+        <p className="truncate text-2xs text-faint">
+          {server
+            ? server.you.kind === 'admin'
+              ? 'Administrator'
+              : `${words(server.you.kind)}, may ${server.you.right}`
+            : ' '}
+        </p>
       </div>
       <Button variant="ghost" size="icon-sm" aria-label="Keyboard shortcuts" onClick={onHelp}>
         <CircleHelp />

@@ -12,6 +12,11 @@ export function bytes(n: number): string {
   return `${n.toFixed(digits)} ${units[unit]}`
 }
 
+/** The size of a database; the server says 0 before it has measured it. */
+export function size(n: number): string {
+  return n > 0 ? bytes(n) : '–'
+}
+
 /** A whole number with thin groups: 1 234 567. */
 export function count(n: number): string {
   return Math.round(n)

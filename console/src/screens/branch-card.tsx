@@ -3,7 +3,7 @@ import { Plug, RotateCw, TriangleAlert } from 'lucide-react'
 import type { ReactNode } from 'react'
 import type { Branch } from '@/api/types'
 import { useConnect } from '@/app/connect-context'
-import { bytes, duration } from '@/lib/format'
+import { duration, size } from '@/lib/format'
 import { Button } from '@/ui/button'
 import { cn } from '@/ui/cn'
 import { CopyButton } from '@/ui/copy'
@@ -23,7 +23,9 @@ export function BranchCard({ branch }: { branch: Branch }) {
   return (
     <Panel className={cn('border-t-3', edges[branch.environment])} aria-label={branch.name}>
       <div className="flex items-center gap-2 px-4 pt-3.5">
-        <h2 className="font-semibold text-base capitalize">
+        <h2
+          className={cn('font-semibold text-base capitalize', branch.environment === 'production' && 'text-production')}
+        >
           <Link
             to="/projects/$project/branches/$branch"
             params={{ project: branch.project, branch: branch.name }}
@@ -36,7 +38,7 @@ export function BranchCard({ branch }: { branch: Branch }) {
         <ActivityMark activity={branch.activity} className="ml-auto text-muted text-sm" />
       </div>
       <dl className="mt-3 grid grid-cols-3 gap-x-3 gap-y-3 px-4 sm:grid-cols-4">
-        <Fact name="Size">{bytes(branch.size_bytes)}</Fact>
+        <Fact name="Size">{size(branch.size_bytes)}</Fact>
         <Fact name="Sessions">
           {branch.sessions} <span className="text-faint">of {branch.connection_limit}</span>
         </Fact>

@@ -1,6 +1,6 @@
 import { Link } from '@tanstack/react-router'
 import type { ReactNode } from 'react'
-import { bytes, duration } from '@/lib/format'
+import { duration, size } from '@/lib/format'
 import { CopyButton } from '@/ui/copy'
 import { ActivityMark } from '@/ui/environment'
 import { Ago, Panel, PanelHead } from '@/ui/pieces'
@@ -19,7 +19,7 @@ export function BranchOverview() {
           <Row name="Sessions">
             {b.sessions} <span className="text-faint">of {b.connection_limit}</span>
           </Row>
-          <Row name="Size">{bytes(b.size_bytes)}</Row>
+          <Row name="Size">{size(b.size_bytes)}</Row>
           <Row name="PostgreSQL">{b.postgres_version || b.postgres_major}</Row>
           <Row name="Falls asleep">
             {b.idle_timeout_seconds < 0 ? 'never' : `after ${duration(b.idle_timeout_seconds)} without work`}

@@ -72,7 +72,7 @@ function Editor({ branch, settings }: { branch: Branch; settings: Settings }) {
       <Parameters settings={settings} draft={draft} onChange={(parameters) => set({ parameters })} />
       {changes.length > 0 && (
         <div className="fixed inset-x-3 bottom-4 z-20 mx-auto flex max-w-2xl flex-col gap-3 rounded-xl border border-warn/40 bg-raised p-3 shadow-float md:left-60">
-          {save.error && <ErrorNotice error={save.error} />}
+          {save.error && !asking && <ErrorNotice error={save.error} />}
           <div className="flex flex-wrap items-center justify-between gap-2">
             <p className="flex items-center gap-2 text-sm">
               <span className="size-2 rounded-full bg-warn" aria-hidden />
@@ -206,7 +206,7 @@ function Parameters({ settings, draft, onChange }: ParametersProps) {
         </Empty>
       ) : (
         <Table>
-          <thead>
+          <thead className="max-sm:sr-only">
             <tr>
               <Th>Parameter</Th>
               <Th className="w-1/3 min-w-52">Value</Th>
@@ -239,8 +239,8 @@ function ParameterRow({ parameter: p, draft, onChange }: RowProps) {
   const isStaged = draft !== undefined && !(draft === null ? !p.changed : draft === (p.value ?? ''))
   const own = draft === undefined ? p.changed : draft !== null && draft !== (p.profile ?? '')
   return (
-    <Tr>
-      <Td>
+    <Tr className="max-sm:flex max-sm:flex-wrap max-sm:items-center max-sm:border-line max-sm:border-b max-sm:[&>td]:h-auto max-sm:[&>td]:border-0">
+      <Td className="max-sm:w-full max-sm:pr-4 max-sm:pb-0">
         <code className="text-xs">{p.name}</code>
         {own && (
           <Badge tone={isStaged ? 'warn' : 'accent'} className="ml-2">
@@ -248,7 +248,7 @@ function ParameterRow({ parameter: p, draft, onChange }: RowProps) {
           </Badge>
         )}
       </Td>
-      <Td>
+      <Td className="max-sm:flex-1 max-sm:pl-4">
         {p.settable ? (
           <Input
             aria-label={p.name}

@@ -5,6 +5,7 @@ import { queries } from '@/api/queries'
 import type { Branch } from '@/api/types'
 import { useConnect } from '@/app/connect-context'
 import { Button } from '@/ui/button'
+import { cn } from '@/ui/cn'
 import { ActivityMark, EnvironmentBadge } from '@/ui/environment'
 import { ErrorNotice, Skeleton } from '@/ui/pieces'
 import { tabStyle } from '@/ui/tabs'
@@ -37,8 +38,15 @@ export function BranchScreen() {
         name={`${name} · ${project}`}
         title={
           <span className="flex flex-wrap items-center gap-x-2.5 gap-y-1">
-            <span className={branch.environment === 'preview' ? undefined : 'capitalize'}>{name}</span>
-            <EnvironmentBadge environment={branch.environment} />
+            <span
+              className={cn(
+                branch.environment !== 'preview' && 'capitalize',
+                branch.environment === 'production' && 'text-production',
+              )}
+            >
+              {name}
+            </span>
+            {name !== branch.environment && <EnvironmentBadge environment={branch.environment} />}
             <ActivityMark activity={branch.activity} className="font-normal text-muted text-sm" />
           </span>
         }

@@ -73,7 +73,7 @@ function Loaded({ branch, connection }: { branch: BranchRef; connection: Connect
                     Copy
                   </CopyButton>
                 </div>
-                <pre className="max-h-[45vh] overflow-auto whitespace-pre-wrap break-all bg-sunken px-3 py-2.5 text-xs leading-5">
+                <pre className="max-h-[45vh] overflow-auto whitespace-pre-wrap [overflow-wrap:anywhere] bg-sunken px-3 py-2.5 text-xs leading-5">
                   {text}
                 </pre>
               </div>

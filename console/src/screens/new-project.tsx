@@ -170,7 +170,7 @@ function Ready({ project }: { project: string }) {
       {connection.isPending && !connection.error && <Skeleton className="mt-2 h-16" />}
       {connection.data && (
         <>
-          <pre className="mt-2 whitespace-pre-wrap break-all rounded-lg border border-line bg-sunken px-3 py-2.5 text-xs">
+          <pre className="mt-2 whitespace-pre-wrap [overflow-wrap:anywhere] rounded-lg border border-line bg-sunken px-3 py-2.5 text-xs">
             {masked(connection.data).url}
           </pre>
           <div className="mt-3 flex flex-wrap gap-2">

@@ -4,7 +4,7 @@ import { ChevronRight, GitBranch, ListChecks } from 'lucide-react'
 import { queries } from '@/api/queries'
 import type { Branch } from '@/api/types'
 import { byImportance } from '@/lib/branches'
-import { bytes } from '@/lib/format'
+import { size } from '@/lib/format'
 import { Button } from '@/ui/button'
 import { ActivityMark, EnvironmentBadge } from '@/ui/environment'
 import { Ago, Badge, Empty, ErrorNotice, Panel, PanelHead, Skeleton } from '@/ui/pieces'
@@ -113,7 +113,7 @@ function BranchTable({ branches }: { branches: Branch[] }) {
             <Td>
               <ActivityMark activity={b.activity} className="text-muted" />
             </Td>
-            <Td className="text-right">{bytes(b.size_bytes)}</Td>
+            <Td className="text-right">{size(b.size_bytes)}</Td>
             <Td className="text-right">{b.sessions}</Td>
             <Td className="text-muted">{b.parent_id ? (names.get(b.parent_id) ?? 'a branch that is gone') : '–'}</Td>
             <Td className="text-muted">

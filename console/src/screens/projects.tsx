@@ -4,7 +4,7 @@ import { Boxes, Plus } from 'lucide-react'
 import { queries } from '@/api/queries'
 import { type Branch, isFinal, type Job, type Project } from '@/api/types'
 import { byImportance } from '@/lib/branches'
-import { bytes } from '@/lib/format'
+import { size } from '@/lib/format'
 import { Button } from '@/ui/button'
 import { ActivityMark, EnvironmentBadge } from '@/ui/environment'
 import { Ago, Badge, Empty, ErrorNotice, Panel, Skeleton } from '@/ui/pieces'
@@ -111,7 +111,7 @@ function ProjectCard({ project }: { project: Project }) {
               <ActivityMark activity={b.activity} className="text-muted text-xs" />
             </div>
             <p className="mt-2.5 text-muted text-xs">
-              {bytes(b.size_bytes)} · {b.sessions} {b.sessions === 1 ? 'session' : 'sessions'}
+              {size(b.size_bytes)} · {b.sessions} {b.sessions === 1 ? 'session' : 'sessions'}
             </p>
           </div>
         ))}

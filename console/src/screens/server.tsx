@@ -38,7 +38,7 @@ export function ServerScreen() {
           <Panel>
             <PanelHead title="You" />
             <dl className="divide-y divide-line px-4">
-              <Row name="Known as">{data.you.name}</Row>
+              <Row name="Known as">{data.you.name.replace(/^token /, '')}</Row>
               <Row name="Kind">
                 <Badge>{data.you.kind}</Badge>
               </Row>

@@ -33,10 +33,7 @@ export function SetupScreen() {
     )
   }
   return (
-    <Entrance
-      title="Welcome to Holdfast"
-      about="Development and production PostgreSQL, side by side. First, who are you?"
-    >
+    <Entrance title="Welcome to Holdfast" about="Development and production PostgreSQL, side by side.">
       <form
         className="flex flex-col gap-4"
         onSubmit={(event) => {

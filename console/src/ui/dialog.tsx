@@ -59,7 +59,7 @@ export function Dialog({ open, onOpenChange, title, description, children, foote
             )}
           >
             {banner}
-            <div className="p-5">
+            <div className="relative p-5">
               <Heading title={title} description={description} />
               <Close className="absolute top-4 right-4" />
               {children && <div className="mt-4">{children}</div>}

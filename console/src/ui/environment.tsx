@@ -39,7 +39,10 @@ const looks: Record<Activity, { dot: string; text: string }> = {
 export function ActivityMark({ activity, className }: { activity: Activity; className?: string }) {
   const look = looks[activity]
   return (
-    <span className={cn('inline-flex items-center gap-1.5 whitespace-nowrap', className)} data-activity={activity}>
+    <span
+      className={cn('inline-flex items-center gap-1.5 whitespace-nowrap align-middle', className)}
+      data-activity={activity}
+    >
       <span className={cn('size-2 shrink-0 rounded-full', look.dot)} aria-hidden />
       {look.text}
     </span>
@@ -50,7 +53,7 @@ export function ActivityDot({ activity }: { activity: Activity }) {
   return (
     <span
       role="img"
-      className={cn('size-2 shrink-0 rounded-full', looks[activity].dot)}
+      className={cn('block size-2 shrink-0 rounded-full', looks[activity].dot)}
       aria-label={looks[activity].text}
       title={looks[activity].text}
     />

@@ -66,7 +66,9 @@ export function Prose({ children }: { children: string }) {
   )
 }
 
+/** Begins with a capital, unless the first word is the name of something. */
 function sentence(text: string): string {
+  if (!/^[a-z]+[ ,:](?!=)/.test(text)) return text
   return text === '' ? text : text[0]?.toUpperCase() + text.slice(1)
 }
 

@@ -4,7 +4,7 @@ import { cn } from './cn'
 /** A table that scrolls sideways in its own box where the screen is narrow. */
 export function Table({ className, ...props }: ComponentProps<'table'>) {
   return (
-    <div className="overflow-x-auto">
+    <div className="relative overflow-x-auto">
       <table className={cn('w-full border-collapse text-left text-sm', className)} {...props} />
     </div>
   )
