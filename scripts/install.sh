@@ -18,7 +18,8 @@ when not root. A second run finds everything and changes nothing.
 What:
   run     what Holdfast needs to run (the default): PostgreSQL server, client programs and contrib extensions, xfsprogs
   test    what the tests need besides: pgbouncer, the PostgreSQL JDBC driver where there is a Java, an S3 server
-          (versitygw) and the Node.js clients in .tools. Each of these may fail: the tests that need it then skip
+          (versitygw), the Node.js clients and a browser driver in .tools, Chromium where there is a Node.js. Each of these
+          may fail: the tests that need it then skip
   lint    staticcheck in .tools
 
   --check  say what is missing, install nothing; exit with 1 when something is
@@ -56,6 +57,7 @@ missing_packages() {
 		;;
 	test)
 		has pgbouncer || echo pgbouncer
+		if has node && ! { has chromium || has chromium-browser || has google-chrome; }; then echo chromium; fi
 		if has java && [ ! -e /usr/share/java/postgresql.jar ]; then echo libpostgresql-jdbc-java; fi
 		;;
 	esac
@@ -121,11 +123,12 @@ go_tool() {
 	touch "$stamp"
 }
 
-node_clients() {
-	has npm || { warn "there is no npm: the tests of Node.js clients will skip"; return 0; }
-	local from=$root/test/clients/node to=$tools/node
+# node_packages installs what a folder's lock file names into a folder of .tools.
+node_packages() {
+	local from=$root/$1 to=$tools/$2 what=$3
+	has npm || { warn "there is no npm: the tests of $what will skip"; return 0; }
 	cmp -s "$from/package-lock.json" "$to/.installed" && return 0
-	say "installing the Node.js clients into .tools/node (once)"
+	say "installing $what into .tools/$2 (once)"
 	rm -rf "$to" && mkdir -p "$to" && cp "$from/package.json" "$from/package-lock.json" "$to/"
 	(cd "$to" && npm ci --no-audit --no-fund --loglevel=error </dev/null) || return 1
 	cp "$from/package-lock.json" "$to/.installed"
@@ -144,7 +147,8 @@ install_part() {
 		local p
 		for p in "${packages[@]}"; do optional install_packages "$p"; done
 		optional go_tool versitygw github.com/versity/versitygw/cmd/versitygw $versitygw_version
-		node_clients || warn "could not install the Node.js clients; the tests that need them will skip"
+		node_packages test/clients/node node 'the Node.js clients' || warn "could not install the Node.js clients; the tests that need them will skip"
+		node_packages test/console browser 'the browser driver' || warn "could not install the browser driver; the tests of the console will skip"
 		;;
 	lint) go_tool staticcheck honnef.co/go/tools/cmd/staticcheck $staticcheck_version ;;
 	esac
@@ -157,6 +161,7 @@ check_part() {
 	test)
 		[ -x "$tools/versitygw" ] || packages+=(.tools/versitygw)
 		[ -e "$tools/node/.installed" ] || packages+=(.tools/node)
+		[ -e "$tools/browser/.installed" ] || packages+=(.tools/browser)
 		;;
 	lint) [ -x "$tools/staticcheck" ] || packages+=(.tools/staticcheck) ;;
 	esac

@@ -340,7 +340,14 @@ func (w waker) Acquire(ctx context.Context, ref holdfast.BranchRef) (gateway.Ses
 	if err != nil {
 		return nil, err // not s: a nil *fleet.Session would be a Session that is not nil
 	}
-	return s, nil
+	return session{s}, nil
+}
+
+type session struct{ *fleet.Session }
+
+// Dial implements gateway.Session.
+func (s session) Dial(ctx context.Context) (net.Conn, error) {
+	return (&net.Dialer{}).DialContext(ctx, "unix", s.SocketPath())
 }
 
 func (h *house) openServer(listener net.Listener) error {

@@ -1,0 +1,29 @@
+// At the width of a phone no screen is wider than the screen, and everything can be reached.
+export default async function ({ open, check, shots }) {
+  for (const dark of [false, true]) {
+    const page = await open({ phone: true, dark })
+    const pages = {
+      projects: ['/projects', 'shop'],
+      project: ['/projects/shop', 'Lately'],
+      branch: ['/projects/shop/branches/production', 'Identity'],
+      settings: ['/projects/shop/branches/production/settings', 'PostgreSQL parameters'],
+      jobs: ['/jobs', 'Create project'],
+      activity: ['/activity', 'Project create'],
+      tokens: ['/tokens', 'first admin'],
+      server: ['/server', 'Known as'],
+      new: ['/new-project', 'Begin with sample data'],
+    }
+    for (const [name, [path, text]] of Object.entries(pages)) {
+      await page.goto(path)
+      await page.getByRole('main').getByText(text).first().waitFor()
+      const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
+      check(over <= 0, `${path} is ${over} pixels too wide`)
+      const image = await page.screenshot({ path: shots && `${shots}/phone-${name}-${dark ? 'dark' : 'light'}.png` })
+      check(image.length > 8000, `${path} looks empty`)
+    }
+    await page.getByRole('button', { name: 'Open the navigation' }).click()
+    await page.getByRole('dialog', { name: 'Navigation' }).getByRole('link', { name: 'Jobs' }).click()
+    await page.getByRole('heading', { name: 'Jobs', exact: true }).waitFor()
+    await page.getByRole('dialog').waitFor({ state: 'detached' })
+  }
+}

@@ -1,0 +1,43 @@
+// Production looks like production; what the server refuses is said with its reason; wake, sleep and restart are seen live.
+export default async function ({ open, check }) {
+  const page = await open({ expected: [409, 422] })
+  await page.goto('/projects/shop/branches/production')
+  await page.getByRole('heading', { name: 'production' }).waitFor()
+  const red = await page.getByRole('banner').evaluate((el) => getComputedStyle(el).borderTopColor)
+  check(red === 'rgb(201, 33, 61)', `the bar of production is ${red}`)
+
+  await page.getByRole('link', { name: 'Settings', exact: true }).click()
+  await page.getByRole('textbox', { name: 'fsync', exact: true }).fill('off')
+  await page.getByRole('textbox', { name: 'work_mem', exact: true }).fill('16MB')
+  await page.getByRole('button', { name: 'Save 2 changes to production' }).click()
+  const question = page.getByRole('dialog', { name: 'Change shop/production?' })
+  await question.getByRole('button', { name: 'Save' }).click()
+  await question.getByRole('alert').getByText('a power cut would corrupt the database').waitFor()
+  await question.getByRole('button', { name: 'Cancel' }).click()
+  await page.getByRole('button', { name: 'Return fsync to its profile' }).click()
+  await page.getByRole('button', { name: 'Save one change to production' }).click()
+  await question.getByRole('button', { name: 'Save' }).click()
+  await page.getByText('Saved', { exact: true }).waitFor()
+  await page.reload()
+  check((await page.getByRole('textbox', { name: 'work_mem', exact: true }).inputValue()) === '16MB', 'the value was not kept')
+
+  await page.goto('/projects/shop')
+  const card = page.getByRole('region', { name: 'production' })
+  const asleep = card.locator('[data-activity=asleep]')
+  const awake = card.locator('[data-activity=awake]')
+  await asleep.or(awake).waitFor()
+  if (await awake.isVisible()) {
+    await card.getByRole('button', { name: 'Sleep' }).click()
+    const ask = page.getByRole('dialog', { name: 'Put shop/production to sleep?' })
+    await ask.getByText('PRODUCTION', { exact: true }).waitFor()
+    await ask.getByRole('button', { name: 'Put to sleep' }).click()
+  }
+  await asleep.waitFor()
+  await card.getByRole('button', { name: 'Wake' }).click()
+  await awake.waitFor()
+  await card.getByRole('button', { name: 'More for production' }).click()
+  await page.getByRole('menuitem', { name: 'Restart…' }).click()
+  await page.getByRole('dialog', { name: 'Restart shop/production?' }).getByRole('button', { name: 'Restart' }).click()
+  await page.getByRole('dialog').waitFor({ state: 'detached' })
+  await awake.waitFor()
+}
