@@ -7,10 +7,12 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/postgres"
@@ -61,6 +63,7 @@ type Archive struct {
 	session  sync.Mutex   // held by whoever writes into a spool
 	sending  sync.Mutex   // held while WAL is put into the outbox
 	packing  chan struct{}
+	encoders sync.Pool
 	stop     context.CancelFunc
 	work     sync.WaitGroup
 	closed   sync.Once
@@ -183,22 +186,34 @@ func (a *Archive) packAll(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		// As long as one core compresses, the server's stream is limited by that core.
+		group, ctx := errgroup.WithContext(ctx)
+		group.SetLimit(max(1, min(runtime.GOMAXPROCS(0), 4)))
 		for _, seg := range found {
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			path := filepath.Join(s.dir, seg.fileName())
-			content, ok, err := s.content(seg)
-			if err != nil || !ok {
-				return err
-			}
-			if err := a.sendSegment(seg, content); err != nil {
-				return err
-			}
-			if err := os.Remove(path); err != nil {
-				return fmt.Errorf("clear the WAL spool: %w", err)
-			}
+			group.Go(func() error {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				return a.packOne(s, seg)
+			})
 		}
+		if err := group.Wait(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *Archive) packOne(s *spool, seg storedSegment) error {
+	content, ok, err := s.content(seg)
+	if err != nil || !ok {
+		return err
+	}
+	if err := a.sendSegment(seg, content); err != nil {
+		return err
+	}
+	if err := os.Remove(filepath.Join(s.dir, seg.fileName())); err != nil {
+		return fmt.Errorf("clear the WAL spool: %w", err)
 	}
 	return nil
 }
@@ -215,7 +230,7 @@ func (a *Archive) allSpools() []*spool {
 
 // sendSegment brings a segment, or as much of one as there is, on its way.
 func (a *Archive) sendSegment(seg storedSegment, content []byte) error {
-	packed, err := compress(content)
+	packed, err := a.compress(content)
 	if err != nil {
 		return err
 	}
@@ -232,12 +247,16 @@ func (a *Archive) finished(seg storedSegment) {
 	a.wakePacker()
 }
 
-func compress(content []byte) ([]byte, error) {
-	comp, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest))
-	if err != nil {
-		return nil, fmt.Errorf("compress: %w", err)
+// compress makes one zstd frame. The encoders are used again: making one takes as long as compressing a megabyte.
+func (a *Archive) compress(content []byte) ([]byte, error) {
+	comp, ok := a.encoders.Get().(*zstd.Encoder)
+	if !ok {
+		var err error
+		if comp, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest)); err != nil {
+			return nil, fmt.Errorf("compress: %w", err)
+		}
 	}
-	defer comp.Close()
+	defer a.encoders.Put(comp)
 	return comp.EncodeAll(content, nil), nil
 }
 
