@@ -426,7 +426,8 @@ func TestAReplacedExecutableIsNoticedUnderALoader(t *testing.T) {
 	}
 	prefix := filepath.Join(pgtest.Dir(t), "prefix")
 	real := filepath.Join(prefix, "real", "postgres")
-	script := fmt.Sprintf("#!/bin/sh\nexec '%s' --argv0 '%s' '%s' \"$@\"\n", loader, program, real)
+	libraries := filepath.Join(install.BinDir, "..", "lib") // of an installation that finds them beside its programs
+	script := fmt.Sprintf("#!/bin/sh\nexec '%s' --library-path '%s' --argv0 '%s' '%s' \"$@\"\n", loader, libraries, program, real)
 	for _, err := range []error{
 		os.MkdirAll(filepath.Dir(real), 0o755),
 		exec.CommandContext(t.Context(), "cp", program, real).Run(),
