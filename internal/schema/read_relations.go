@@ -84,7 +84,7 @@ func readColumns(version int) string {
 	notNullName := "NULL::text"
 	if version >= 180000 {
 		// Version 18 gives NOT NULL a name of its own; the name that it chooses itself is not worth a statement.
-		notNullName = `CASE WHEN a.attnotnull THEN (SELECT nullif(k.conname, c.relname||'_'||a.attname||'_not_null')
+		notNullName = `CASE WHEN a.attnotnull THEN (SELECT CASE WHEN k.conname <> c.relname||'_'||a.attname||'_not_null' OR NOT k.convalidated OR k.connoinherit THEN k.conname::text END
 			|| CASE WHEN k.convalidated THEN '' ELSE ' NOT VALID' END || CASE WHEN k.connoinherit THEN ' NO INHERIT' ELSE '' END
 			FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'n' AND k.conkey = ARRAY[a.attnum] LIMIT 1) END`
 	}

@@ -225,6 +225,9 @@ func (m *mapping) object(o *Object) *Object {
 	for k, v := range n.Attrs {
 		n.Attrs[k] = m.attr(o, k, v)
 	}
+	if o.Kind == KindColumn {
+		m.keepNotNullName(o, n)
+	}
 	if labels := m.labels[o.Address]; labels != nil {
 		list := n.list("labels")
 		for i, l := range list {
@@ -237,6 +240,23 @@ func (m *mapping) object(o *Object) *Object {
 	return n
 }
 
+// keepNotNullName: from version 18 on the server names a NOT NULL constraint after its table and column, and the name stays when
+// those get others. Then it is no longer the one that goes without saying, or just becomes it.
+func (m *mapping) keepNotNullName(o, n *Object) {
+	if m.catalog.Version < 180000 || !o.is("not_null") {
+		return
+	}
+	name, rest := notNullName(o.attr("not_null_name"))
+	if name == "" {
+		name = usualNotNullName(o)
+	}
+	if rest == "" && name == usualNotNullName(n) {
+		delete(n.Attrs, "not_null_name")
+		return
+	}
+	n.Attrs["not_null_name"] = name + rest
+}
+
 func jsonList(list []string) string {
 	text, _ := json.Marshal(list) // strings always encode
 	return string(text)
@@ -244,7 +264,7 @@ func jsonList(list []string) string {
 
 func (m *mapping) attr(o *Object, k, v string) string {
 	switch k {
-	case "owner", "comment", "acl", "labels", "type_name_of", "persistence", "enabled", "language":
+	case "owner", "comment", "acl", "labels", "type_name_of", "persistence", "enabled", "language", "not_null_name":
 		return v
 	case "parent":
 		return m.qualifiedRelation(v)

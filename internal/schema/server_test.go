@@ -104,7 +104,7 @@ func run(ctx context.Context, conn *pgx.Conn, script string) error {
 // dump is the database's structure as pg_dump sees it.
 func dump(t testing.TB, db *pgtest.Database) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), filepath.Join(pgtest.Installation(t).BinDir, "pg_dump"), "--schema-only", "--exclude-schema="+HiddenPrefix+"*", "--dbname", db.AdminURL())
+	cmd := exec.CommandContext(t.Context(), pgtest.Program(t, "pg_dump"), "--schema-only", "--exclude-schema="+HiddenPrefix+"*", "--dbname", db.AdminURL())
 	var out, failed bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &failed
 	if err := cmd.Run(); err != nil {

@@ -250,6 +250,13 @@ func (w *writer) changeNotNull(from, o *Object) {
 		if oldName != newName {
 			w.add(statement(o.Address, "rename the NOT NULL constraint of "+o.String(), head+" RENAME CONSTRAINT "+quote(oldName)+" TO "+quote(newName)).locking(AccessExclusive, table))
 		}
+		if alone := strings.HasSuffix(o.attr("not_null_name"), " NO INHERIT"); alone != strings.HasSuffix(from.attr("not_null_name"), " NO INHERIT") {
+			inherit := " INHERIT"
+			if alone {
+				inherit = " NO INHERIT"
+			}
+			w.add(statement(o.Address, "which tables NOT NULL of "+o.String()+" holds for", head+" ALTER CONSTRAINT "+quote(newName)+inherit).locking(AccessExclusive, table))
+		}
 		if strings.Contains(from.attr("not_null_name"), " NOT VALID") && !strings.Contains(o.attr("not_null_name"), " NOT VALID") {
 			w.after(statement(o.Address, "check NOT NULL of "+o.String(), head+" VALIDATE CONSTRAINT "+quote(newName)).locking(ShareUpdateExclusive, table).scanning().hazard(DataBlocks, "rows without a value make it fail"))
 		}
@@ -261,7 +268,7 @@ func (w *writer) changeNotNull(from, o *Object) {
 	w.p.check(Check{Kind: CheckNotNull, Object: o.Address, Table: table, Columns: []string{o.Sub}})
 	set := statement(o.Address, "require a value in "+o.String(), head+column+" SET NOT NULL").locking(AccessExclusive, table)
 	if name, rest := notNullName(o.attr("not_null_name")); name != "" {
-		set.SQL = head + " ADD CONSTRAINT " + quote(name) + " NOT NULL " + quote(o.Sub) + strings.Replace(rest, " NO INHERIT", "", 1)
+		set.SQL = head + " ADD CONSTRAINT " + quote(name) + " NOT NULL " + quote(o.Sub) + rest
 	}
 	if !w.p.hasRows(table) {
 		w.add(set)
@@ -284,7 +291,7 @@ func (p *planner) notNullNames(from, o *Object) (string, string) {
 		if n, _ := notNullName(c.attr("not_null_name")); n != "" {
 			return n
 		}
-		return c.Name + "_" + c.Sub + "_not_null"
+		return usualNotNullName(c)
 	}
 	return name(from), name(o)
 }

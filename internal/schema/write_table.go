@@ -160,6 +160,9 @@ func notNullClause(c *Object) string {
 	return " CONSTRAINT " + quote(name) + " NOT NULL" + strings.TrimSuffix(rest, " NOT VALID")
 }
 
+// usualNotNullName is the name that the server gives a column's NOT NULL constraint by itself, but for very long ones, which it cuts.
+func usualNotNullName(c *Object) string { return c.Name + "_" + c.Sub + "_not_null" }
+
 // notNullName splits "name NOT VALID NO INHERIT".
 func notNullName(text string) (name, rest string) {
 	for _, suffix := range []string{" NOT VALID NO INHERIT", " NOT VALID", " NO INHERIT"} {
