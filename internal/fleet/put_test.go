@@ -183,6 +183,9 @@ func TestAReplacedExecutableIsToldAndMendedByARestart(t *testing.T) {
 	if head, err := os.ReadFile(program); err != nil || bytes.HasPrefix(head, []byte("#!")) {
 		t.Skipf("%s is a script that starts another program: %v", program, err)
 	}
+	if out, err := exec.CommandContext(t.Context(), program, "--version").CombinedOutput(); err != nil {
+		t.Skipf("a copied postgres does not run: %v: %s", err, out)
+	}
 	y := newYard(t)
 	y.create(t, spec())
 	if err := y.Close(); err != nil {
