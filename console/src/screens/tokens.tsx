@@ -86,7 +86,7 @@ function TokenTable({ tokens, onRevoke }: { tokens: Token[]; onRevoke: (token: T
             <Td>
               <Badge tone={tones[t.kind]}>{t.kind}</Badge>
             </Td>
-            <Td>{t.project ?? <span className="text-muted">every project</span>}</Td>
+            <Td className="whitespace-nowrap">{t.project ?? <span className="text-muted">every project</span>}</Td>
             <Td>{t.right}</Td>
             <Td className="text-muted">{t.last_used_at ? <Ago at={t.last_used_at} /> : 'never'}</Td>
             <Td className="text-muted">{t.expires_at ? <Ago at={t.expires_at} /> : 'never'}</Td>

@@ -59,9 +59,8 @@ export function Dialog({ open, onOpenChange, title, description, children, foote
             )}
           >
             {banner}
-            <div className="relative p-5">
+            <div className="p-5">
               <Heading title={title} description={description} />
-              <Close className="absolute top-4 right-4" />
               {children && <div className="mt-4">{children}</div>}
             </div>
             {footer && (
@@ -69,6 +68,8 @@ export function Dialog({ open, onOpenChange, title, description, children, foote
                 {footer}
               </div>
             )}
+            {/* Last, so that the focus begins at what is asked for. */}
+            <Close className={cn('absolute right-4', banner ? 'top-9' : 'top-4')} />
           </Radix.Content>
         </div>
       </Radix.Portal>
@@ -89,11 +90,11 @@ export function Sheet({ open, onOpenChange, title, description, children, classN
           )}
         >
           {banner}
-          <div className="relative border-line border-b px-5 py-4">
+          <div className="border-line border-b px-5 py-4">
             <Heading title={title} description={description} />
-            <Close className="absolute top-3.5 right-4" />
           </div>
           <div className="min-h-0 flex-1 overflow-y-auto p-5">{children}</div>
+          <Close className={cn('absolute right-4', banner ? 'top-9' : 'top-3.5')} />
         </Radix.Content>
       </Radix.Portal>
     </Radix.Root>
