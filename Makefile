@@ -71,8 +71,8 @@ fuzz: ## Run every fuzz target for FUZZTIME each
 	@scripts/fuzz.sh $(FUZZTIME)
 
 .PHONY: soak
-soak: build ## Run the long test of a busy installation (BENCHARGS='-for 8h')
-	go run ./bench/soak $(BENCHARGS)
+soak: ## Run the long test of history: moments of a busy, often killed server come back exactly (SOAK=8h)
+	go test ./internal/history -run RandomMoments -soak $(or $(SOAK),1h) -timeout 0 -v
 
 # A benchmark is a program in bench/. It compares with a peer in the same run and prints ratios.
 bench-%: ## Run one benchmark: make bench-wake, bench-gateway, ...

@@ -61,9 +61,3 @@ func (a *alerts) clear(kind AlertKind) {
 func (a *alerts) event(kind AlertKind, message string) {
 	a.tell(Alert{Branch: a.branch, Kind: kind, Message: message})
 }
-
-func (a *alerts) isUp(kind AlertKind) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.up[kind]
-}

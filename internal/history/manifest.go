@@ -80,15 +80,6 @@ type block struct {
 	Runs   [][2]uint32 `json:"runs"`     // first page and number of pages, ascending
 }
 
-// pages is how many pages the block has.
-func (b block) pages() int {
-	n := 0
-	for _, r := range b.Runs {
-		n += int(r[1])
-	}
-	return n
-}
-
 // manifestWriter writes a manifest into a local file.
 type manifestWriter struct {
 	file *os.File

@@ -10,6 +10,7 @@ import (
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/fleet"
+	"github.com/holdfast/holdfast/internal/history"
 	"github.com/holdfast/holdfast/internal/store"
 )
 
@@ -39,9 +40,17 @@ func (p *Platform) viewBranch(b store.Branch) BranchView {
 	return view
 }
 
+// maxHeldWAL bounds the WAL, in bytes, that a server keeps for a history that does not take it. Beyond it the history has a gap and
+// gets a new base backup; the disk is never filled.
+const maxHeldWAL = 4 << 30
+
 // spec says to the fleet how the branch's server shall be.
 func spec(b store.Branch) fleet.Spec {
-	return fleet.Spec{ID: b.ID, Major: b.Major, Parameters: b.Effective(), IdleTimeout: b.Settings.IdleTimeout, ConnectionLimit: b.Settings.ConnectionLimit,
+	parameters := b.Effective()
+	if b.Environment != holdfast.Preview {
+		maps.Copy(parameters, history.Recommended(maxHeldWAL))
+	}
+	return fleet.Spec{ID: b.ID, Major: b.Major, Parameters: parameters, IdleTimeout: b.Settings.IdleTimeout, ConnectionLimit: b.Settings.ConnectionLimit,
 		Statistics: b.Environment != holdfast.Development}
 }
 

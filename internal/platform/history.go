@@ -292,12 +292,15 @@ func (p *Platform) historyAlert(a history.Alert) {
 		p.log.Info("history: over", "branch", a.Branch, "alert", a.Kind)
 		return
 	}
-	if a.Kind == history.BaseNeeded {
+	switch a.Kind {
+	case history.BaseNeeded, history.GapFound, history.NewLineage: // what comes now can be restored only from a new base
 		p.wg.Go(func() {
 			if err := p.startBase(a.Branch); err != nil {
 				p.log.Warn("begin a base backup", "branch", a.Branch, "err", err)
 			}
 		})
+	}
+	if a.Kind == history.BaseNeeded { // as for every new branch
 		return
 	}
 	p.log.Warn("history: "+a.Message, "branch", a.Branch, "alert", a.Kind)
