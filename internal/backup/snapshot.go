@@ -85,7 +85,7 @@ func (s *snapshot) lock(ctx context.Context, tables []Table, timeout time.Durati
 	if _, err := s.conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"); err != nil {
 		return err
 	}
-	if _, err := s.conn.Exec(ctx, "SET LOCAL lock_timeout = "+strconv.FormatInt(timeout.Milliseconds(), 10)); err != nil {
+	if _, err := s.conn.Exec(ctx, "SET LOCAL lock_timeout = "+strconv.FormatInt(max(1, timeout.Milliseconds()), 10)); err != nil {
 		return err
 	}
 	for chunk := range slices.Chunk(tables, 200) {

@@ -30,6 +30,7 @@ type Column struct {
 	Name     string
 	Type     string // as format_type writes it
 	Identity bool
+	Always   bool // an identity that only the database gives
 	NotNull  bool
 	Default  bool
 	enc      encoding
@@ -105,7 +106,7 @@ func readColumns(ctx context.Context, conn *pgx.Conn, tables []Table) error {
 		byOID[tables[i].OID], oids[i] = &tables[i], tables[i].OID
 	}
 	rows, err := conn.Query(ctx, `
-		SELECT a.attrelid, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.atttypid, a.attidentity <> '', a.attnotnull, a.atthasdef, a.attgenerated <> ''
+		SELECT a.attrelid, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.atttypid, a.attidentity <> '', a.attidentity = 'a', a.attnotnull, a.atthasdef, a.attgenerated <> ''
 		FROM pg_catalog.pg_attribute a WHERE a.attrelid = ANY($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum`, oids)
 	if err != nil {
 		return fmt.Errorf("list the columns: %w", err)
@@ -115,7 +116,7 @@ func readColumns(ctx context.Context, conn *pgx.Conn, tables []Table) error {
 		column     Column
 		generated  bool
 	)
-	_, err = pgx.ForEachRow(rows, []any{&table, &column.Name, &column.Type, &typ, &column.Identity, &column.NotNull, &column.Default, &generated}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&table, &column.Name, &column.Type, &typ, &column.Identity, &column.Always, &column.NotNull, &column.Default, &generated}, func() error {
 		t := byOID[table]
 		if generated {
 			t.Generated = append(t.Generated, column.Name)

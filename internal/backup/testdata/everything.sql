@@ -138,6 +138,7 @@ CREATE INDEX on_lower ON text_cases (lower(left(only_column, 10))) WHERE only_co
 COMMENT ON TABLE text_cases IS E'a comment; with ''quotes''\n-- and lines';
 ALTER TABLE every_type ADD CONSTRAINT not_both CHECK (NOT (c_bool AND c_int2 > 40000)) NOT VALID;
 CREATE PUBLICATION some_tables FOR TABLE text_cases;
+ALTER TABLE text_cases REPLICA IDENTITY FULL;
 
 SELECT lo_from_bytea(900001, decode('00ff5c0a', 'hex')), lo_create(900002), lo_from_bytea(900003, convert_to(repeat('large object ', 200000), 'UTF8'));
 COMMENT ON LARGE OBJECT 900001 IS 'it''s large';
