@@ -155,19 +155,23 @@ func toolLines(err error) []string {
 // toolReader is what a program writes. Its end is only told after the program has ended well; otherwise reading gives the
 // program's error, so that whoever keeps the bytes never takes a torn file for a whole one.
 type toolReader struct {
+	err  error // once told, told again
 	tool *tool
 	pipe io.ReadCloser
 }
 
 func (r *toolReader) Read(p []byte) (int, error) {
+	if r.err != nil {
+		return 0, r.err
+	}
 	n, err := r.pipe.Read(p)
 	if err == nil || n > 0 {
 		return n, nil
 	}
-	if failed := r.tool.wait(); failed != nil {
-		return 0, failed
+	if r.err = r.tool.wait(); r.err == nil {
+		r.err = err
 	}
-	return 0, err
+	return 0, r.err
 }
 
 // Close ends the program if it still runs.
