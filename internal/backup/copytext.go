@@ -32,15 +32,6 @@ func (l *lines) Write(p []byte) (int, error) {
 	}
 }
 
-func (l *lines) flush() error {
-	if len(l.rest) == 0 {
-		return nil
-	}
-	err := l.each(l.rest)
-	l.rest = l.rest[:0]
-	return err
-}
-
 // keepSmall empties a buffer for use again, but lets one go that a huge row has blown up.
 func keepSmall(b []byte) []byte {
 	if cap(b) > 4<<20 {

@@ -115,16 +115,6 @@ func notCompared(attr string) bool {
 	return false
 }
 
-// clone copies the catalogue deeply enough that objects of the copy can be changed.
-func (c *Catalog) clone() *Catalog {
-	out := *c
-	out.Objects = make(map[Address]*Object, len(c.Objects))
-	for a, o := range c.Objects {
-		out.Objects[a] = o.clone()
-	}
-	return &out
-}
-
 // relationKinds is the order in which a relation's name is looked up.
 var relationKinds = [...]Kind{KindTable, KindView, KindMatView, KindForeignTable, KindComposite, KindSequence, KindIndex}
 

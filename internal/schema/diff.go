@@ -255,9 +255,7 @@ func (p *planner) disturbedBy(a Address) []Address {
 		for _, x := range p.indexes[false][[2]string{a.Schema, a.Name}] {
 			out = append(out, x.Address)
 		}
-		for _, s := range p.identitySequences(a) {
-			out = append(out, s)
-		}
+		out = append(out, p.identitySequences(a)...)
 	case a.Kind == KindColumn:
 		out = append(out, Address{KindDefault, a.Schema, a.Name, a.Sub})
 	case a.Kind == KindDomain || a.Kind == KindSequence && o.change == recreate || a.Kind == KindIndex || a.Kind == KindPublication:

@@ -30,7 +30,6 @@ type comparison struct {
 	plan                              *Plan
 	opts                              Options
 	baseline, development, production *Catalog
-	identity                          map[Address]Address // from the baseline's names to development's
 	statements                        []Statement
 	original                          map[Address]Address
 }

@@ -30,14 +30,13 @@ type nodeKey struct {
 
 // node is a step of the plan that is ordered as one.
 type node struct {
-	key        nodeKey
-	phase      int
-	rank       int // of the kind: schemas before types before tables ...
-	next       map[*node]bool
-	waits      int
-	statements []Statement
-	index      int // in the ready queue
-	place      int // in the final order
+	key   nodeKey
+	phase int
+	rank  int // of the kind: schemas before types before tables ...
+	next  map[*node]bool
+	waits int
+	index int // in the ready queue
+	place int // in the final order
 }
 
 // priority compares nodes that could both come next.

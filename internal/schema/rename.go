@@ -147,7 +147,6 @@ type renamer struct {
 	mapping    *mapping
 	now        map[Address]Address // where an object is at this point of the statements, where it differs
 	statements []Statement
-	evicted    map[Address]Address // the temporary address of what stood in the way, to what it was
 	temporary  int
 }
 

@@ -1,7 +1,6 @@
 package schema
 
 import (
-	"slices"
 	"strings"
 )
 
@@ -343,6 +342,3 @@ func shorten(name string) string {
 	}
 	return name[:cut] + "_" + sum
 }
-
-// dependsOn says whether the object needs a in its catalogue.
-func (o *Object) dependsOn(a Address) bool { return o != nil && slices.Contains(o.Deps, a) }
