@@ -116,6 +116,25 @@ func (s *Session) Touch() { s.branch.touch() }
 // Release gives the place back. A second Release does nothing.
 func (s *Session) Release() { s.once.Do(s.branch.leave) }
 
+// HoldAwake is Hold for work that can wait for another time: it wakes nothing, and is ErrAsleep for a branch that is not awake.
+func (f *Fleet) HoldAwake(id holdfast.BranchID) (release func(), err error) {
+	b, err := f.find(id)
+	if err != nil {
+		return nil, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.activity != holdfast.Awake || b.gone {
+		return nil, ErrAsleep
+	}
+	b.holds++
+	return sync.OnceFunc(func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.holds--
+	}), nil
+}
+
 // Hold wakes a branch and keeps it awake until release is called: for work that uses the server without being a client's
 // session. A second release does nothing.
 func (f *Fleet) Hold(ctx context.Context, id holdfast.BranchID) (release func(), err error) {

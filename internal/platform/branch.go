@@ -169,7 +169,12 @@ func (p *Platform) Wake(ctx context.Context, who holdfast.Principal, ref holdfas
 
 // Sleep stops a branch's server cleanly. It is Busy while a query runs or a transaction is open, unless forced.
 func (p *Platform) Sleep(ctx context.Context, who holdfast.Principal, ref holdfast.BranchRef, force bool) (BranchView, error) {
-	return p.act(ctx, who, ref, "branch.sleep", func(b store.Branch) error { return p.fleet.Sleep(ctx, b.ID, force) })
+	return p.act(ctx, who, ref, "branch.sleep", func(b store.Branch) error {
+		if err := p.pauseBase(ctx, b.ID); err != nil {
+			return err
+		}
+		return p.fleet.Sleep(ctx, b.ID, force)
+	})
 }
 
 // Restart stops a branch's server and starts it again, with the settings and the program of now. Its clients are disconnected.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/fleet"
 	"github.com/holdfast/holdfast/internal/history"
 	"github.com/holdfast/holdfast/internal/store"
 )
@@ -122,7 +123,9 @@ func (p *Platform) follow(life context.Context, id holdfast.BranchID, k *keeper)
 		var err error
 		if wished {
 			err = p.attach(life, id, k, &wished)
-			attached = err == nil
+			if attached = err == nil; attached {
+				p.baseIfNeeded(life, id, k)
+			}
 		} else {
 			err = k.archive.Detach(life)
 			attached = false
@@ -134,6 +137,34 @@ func (p *Platform) follow(life context.Context, id holdfast.BranchID, k *keeper)
 			return
 		}
 	}
+}
+
+// baseIfNeeded begins a base backup where the history has none that reaches the present, as after one that was interrupted.
+func (p *Platform) baseIfNeeded(life context.Context, id holdfast.BranchID, k *keeper) {
+	needed, err := k.archive.BaseNeeded(life)
+	if err == nil && needed {
+		err = p.startBase(id)
+	}
+	if err != nil && life.Err() == nil {
+		p.log.Warn("begin a base backup", "branch", id, "err", err)
+	}
+}
+
+// pauseBase ends a base backup of a branch that somebody puts to sleep. What it stored is kept, and the next wake goes on.
+func (p *Platform) pauseBase(ctx context.Context, id holdfast.BranchID) error {
+	var left []store.Job
+	if err := p.store.View(ctx, func(tx *store.Tx) (err error) { left, err = tx.UnfinishedJobs(); return err }); err != nil {
+		return err
+	}
+	for _, j := range left {
+		if j.Kind != baseBackupJob || j.BranchID != id || !p.jobs.cancelJob(j.ID) {
+			continue
+		}
+		if _, err := p.jobs.wait(ctx, j.ID); err != nil && ctx.Err() != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // settle takes what a server wrote after the control plane was gone, when it has stopped since.
@@ -356,7 +387,12 @@ func (p *Platform) runBaseBackup(ctx context.Context, r *run) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	release, err := p.fleet.Hold(ctx, b.ID)
+	// A backup is no reason to wake a branch: what sleeps does not change, and its next wake asks again.
+	release, err := p.fleet.HoldAwake(b.ID)
+	if errors.Is(err, fleet.ErrAsleep) {
+		r.Log("the branch sleeps; its next wake asks again")
+		return map[string]any{"postponed": true}, nil
+	}
 	if err != nil {
 		return nil, err
 	}
