@@ -57,7 +57,7 @@ func (c *cli) onProject(cmd *cobra.Command, arg string, do func(*api.Client, str
 func locationFlags(cmd *cobra.Command, l *api.Location) {
 	cmd.Flags().StringVar(&l.Folder, "folder", "", "a folder on this machine, for example of an external disk")
 	cmd.Flags().StringVar(&l.Endpoint, "s3", "", "the endpoint of an S3-compatible server, as host or host:port")
-	cmd.Flags().StringVar(&l.Bucket, "bucket", "", "")
+	cmd.Flags().StringVar(&l.Bucket, "bucket", "", "the bucket that all objects lie in")
 	cmd.Flags().StringVar(&l.Prefix, "prefix", "", "below which all objects lie")
 	cmd.Flags().StringVar(&l.Region, "region", "", "asked from the server when left out")
 	cmd.Flags().StringVar(&l.AccessKey, "access-key", "", "its secret key is asked for, or read from standard input")
