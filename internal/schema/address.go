@@ -1,7 +1,7 @@
 package schema
 
 import (
-	"fmt"
+	"cmp"
 	"strings"
 )
 
@@ -95,33 +95,13 @@ func (a Address) Label() string {
 	return b.String()
 }
 
-// less orders addresses for stable output.
-func (a Address) less(b Address) bool {
-	switch {
-	case a.Kind != b.Kind:
-		return a.Kind < b.Kind
-	case a.Schema != b.Schema:
-		return a.Schema < b.Schema
-	case a.Name != b.Name:
-		return a.Name < b.Name
-	}
-	return a.Sub < b.Sub
+// compare orders addresses for stable output.
+func (a Address) compare(b Address) int {
+	return cmp.Or(strings.Compare(string(a.Kind), string(b.Kind)), strings.Compare(a.Schema, b.Schema), strings.Compare(a.Name, b.Name), strings.Compare(a.Sub, b.Sub))
 }
 
-// MarshalText makes addresses usable as keys of JSON objects.
-func (a Address) MarshalText() ([]byte, error) {
-	return []byte(strings.Join([]string{string(a.Kind), a.Schema, a.Name, a.Sub}, "\x1f")), nil
-}
-
-// UnmarshalText is the inverse of MarshalText.
-func (a *Address) UnmarshalText(text []byte) error {
-	parts := strings.Split(string(text), "\x1f")
-	if len(parts) != 4 {
-		return fmt.Errorf("%q is not an address", text)
-	}
-	*a = Address{Kind(parts[0]), parts[1], parts[2], parts[3]}
-	return nil
-}
+// less says whether a comes before b.
+func (a Address) less(b Address) bool { return a.compare(b) < 0 }
 
 // onRelation are the kinds whose objects are parts of a table, view or composite type: Schema and Name are the relation's.
 func (k Kind) onRelation() bool {

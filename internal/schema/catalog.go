@@ -62,8 +62,8 @@ type Catalog struct {
 	Database string              `json:"database"`
 	User     string              `json:"user"`            // who read it: the owner of what a plan creates unless it says otherwise
 	Epoch    string              `json:"epoch,omitempty"` // see Epoch
-	Objects  map[Address]*Object `json:"objects"`
-	Hidden   map[Address]*Object `json:"hidden,omitempty"` // what the product itself keeps there: tombstones
+	Objects  map[Address]*Object `json:"-"`
+	Hidden   map[Address]*Object `json:"-"` // what the product itself keeps there: tombstones
 	Roles    []string            `json:"roles,omitempty"`
 	// Installable are the versions of each extension that the machine can install; the first is the default.
 	Installable map[string][]string `json:"installable,omitempty"`
@@ -71,6 +71,43 @@ type Catalog struct {
 	Casts map[string]string `json:"casts,omitempty"`
 
 	byIndex map[[2]string]*Object // constraints by the name of their index, made when first asked for
+}
+
+// catalogFile is a catalogue as JSON: its objects are lists.
+type catalogFile struct {
+	*plainCatalog
+	Objects []*Object `json:"objects"`
+	Hidden  []*Object `json:"hidden,omitempty"`
+}
+
+type plainCatalog Catalog // without the methods, which would call themselves
+
+// MarshalJSON writes the catalogue so that it can be kept as a baseline.
+func (c *Catalog) MarshalJSON() ([]byte, error) {
+	file := catalogFile{plainCatalog: (*plainCatalog)(c)}
+	for _, a := range c.Addresses() {
+		file.Objects = append(file.Objects, c.Objects[a])
+	}
+	for _, a := range slices.SortedFunc(maps.Keys(c.Hidden), Address.compare) {
+		file.Hidden = append(file.Hidden, c.Hidden[a])
+	}
+	return json.Marshal(file)
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote.
+func (c *Catalog) UnmarshalJSON(text []byte) error {
+	file := catalogFile{plainCatalog: (*plainCatalog)(c)}
+	if err := json.Unmarshal(text, &file); err != nil {
+		return fmt.Errorf("read a catalogue: %w", err)
+	}
+	c.Objects, c.Hidden = make(map[Address]*Object, len(file.Objects)), make(map[Address]*Object, len(file.Hidden))
+	for _, o := range file.Objects {
+		c.Objects[o.Address] = o
+	}
+	for _, o := range file.Hidden {
+		c.Hidden[o.Address] = o
+	}
+	return nil
 }
 
 // Get returns the object at a, or nil.
@@ -82,12 +119,7 @@ func (c *Catalog) Addresses() []Address {
 	for a := range c.Objects {
 		out = append(out, a)
 	}
-	slices.SortFunc(out, func(a, b Address) int {
-		if a.less(b) {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(out, Address.compare)
 	return out
 }
 

@@ -31,6 +31,7 @@ type planner struct {
 	from, to   *Catalog
 	ops        map[Address]*op
 	users      map[Address][]Address // in from: who needs an object
+	members    map[Address][]Address // in from: what exists only with an object, for things that are not relations
 	parts      map[bool]map[[2]string][]*Object
 	indexes    map[bool]map[[2]string][]*Object
 	graph      graph
@@ -38,18 +39,28 @@ type planner struct {
 	tombs      map[Address]bool // what is set aside instead of being dropped
 	original   map[Address]Address
 	plan       *Plan
+	sorted     []Address
 	dry        bool // trying only: nothing is noted in the plan
 	identities map[*Catalog]map[Address]*Object
 }
 
 func newPlanner(from, to *Catalog, opts Options, plan *Plan) *planner {
-	p := &planner{opts: opts, from: from, to: to, ops: map[Address]*op{}, users: map[Address][]Address{}, graph: graph{nodes: map[nodeKey]*node{}},
+	p := &planner{opts: opts, from: from, to: to, ops: map[Address]*op{}, users: map[Address][]Address{}, members: map[Address][]Address{}, graph: graph{nodes: map[nodeKey]*node{}},
 		asides: map[Address]bool{}, tombs: map[Address]bool{}, original: map[Address]Address{}, plan: plan}
 	p.parts = map[bool]map[[2]string][]*Object{false: partsOf(from, Kind.onRelation), true: partsOf(to, Kind.onRelation)}
 	p.indexes = map[bool]map[[2]string][]*Object{false: indexesOf(from), true: indexesOf(to)}
 	for _, a := range from.Addresses() {
 		for _, d := range from.Objects[a].Deps {
 			p.users[d] = append(p.users[d], a)
+		}
+		switch a.Kind {
+		case KindDomainConstraint, KindSequenceOwner, KindIndexPartition:
+			if whole, ok := from.parent(a); ok {
+				p.members[whole] = append(p.members[whole], a)
+			}
+		case KindPublicationTable, KindPublicationSpace:
+			whole := Address{Kind: KindPublication, Name: a.Sub}
+			p.members[whole] = append(p.members[whole], a)
 		}
 	}
 	return p
@@ -145,13 +156,12 @@ func changedAttrs(f, t *Object) map[string]bool {
 	return out
 }
 
+// sortedOps lists the objects of both catalogues in a stable order. Classifying fixes which they are.
 func (p *planner) sortedOps() []Address {
-	return slices.SortedFunc(maps.Keys(p.ops), func(a, b Address) int {
-		if a.less(b) {
-			return -1
-		}
-		return 1
-	})
+	if p.sorted == nil {
+		p.sorted = slices.SortedFunc(maps.Keys(p.ops), Address.compare)
+	}
+	return p.sorted
 }
 
 // parentsOf lists the tables to which a table is attached in a catalogue, as a partition or by INHERITS.
@@ -259,11 +269,7 @@ func (p *planner) disturbedBy(a Address) []Address {
 	case a.Kind == KindColumn:
 		out = append(out, Address{KindDefault, a.Schema, a.Name, a.Sub})
 	case a.Kind == KindDomain || a.Kind == KindSequence && o.change == recreate || a.Kind == KindIndex || a.Kind == KindPublication:
-		for b := range p.from.Objects {
-			if parent, ok := p.from.parent(b); ok && parent == a {
-				out = append(out, b)
-			}
-		}
+		out = append(out, p.members[a]...)
 	}
 	return out
 }

@@ -24,6 +24,10 @@ type Querier interface {
 // Read reads the complete structure of conn's database in one read-only snapshot. It runs some forty queries over whole
 // catalogues, whatever the number of tables, and takes no lock beyond that of reading. conn must not be in a transaction.
 func Read(ctx context.Context, conn *pgx.Conn) (*Catalog, error) {
+	epoch, err := readEpoch(ctx, conn)
+	if err != nil {
+		return nil, err
+	}
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return nil, fmt.Errorf("begin to read the catalogue: %w", err)
@@ -35,7 +39,7 @@ func Read(ctx context.Context, conn *pgx.Conn) (*Catalog, error) {
 			return nil, fmt.Errorf("prepare to read the catalogue: %w", err)
 		}
 	}
-	r := &reader{ctx: ctx, db: tx, catalog: &Catalog{Objects: map[Address]*Object{}, Hidden: map[Address]*Object{}}, byID: map[Identity]*Object{}}
+	r := &reader{ctx: ctx, db: tx, catalog: &Catalog{Epoch: epoch, Objects: map[Address]*Object{}, Hidden: map[Address]*Object{}}, byID: map[Identity]*Object{}}
 	if err := r.read(); err != nil {
 		return nil, fmt.Errorf("read the catalogue of %s: %w", r.catalog.Database, err)
 	}
@@ -336,15 +340,7 @@ func (r *reader) tidy(o *Object) {
 			o.Deps = slices.DeleteFunc(o.Deps, func(a Address) bool { return a.Kind == KindColumn })
 		}
 	}
-	slices.SortFunc(o.Deps, func(a, b Address) int {
-		if a == b {
-			return 0
-		}
-		if a.less(b) {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(o.Deps, Address.compare)
 	o.Deps = slices.Compact(o.Deps)
 	o.Deps = slices.DeleteFunc(o.Deps, func(a Address) bool { return a == o.Address })
 }

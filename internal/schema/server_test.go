@@ -72,7 +72,7 @@ func schemaServer(t testing.TB) *pgtest.Server {
 }
 
 // roles are those that the cases speak of.
-var roles = []string{"app_ro", "app_rw", "owner2", "anon", "authenticated", "service_role", "supabase_auth_admin", "supabase_admin", "gitlab", "danbooru"}
+var roles = []string{"app_ro", "app_rw", "owner2", "anon", "authenticated", "service_role", "supabase_auth_admin", "supabase_admin", "gitlab", "danbooru", "postgres"}
 
 func createRoles(t testing.TB, conn *pgx.Conn) {
 	t.Helper()
@@ -85,7 +85,7 @@ func createRoles(t testing.TB, conn *pgx.Conn) {
 func load(t testing.TB, conn *pgx.Conn, script string) {
 	t.Helper()
 	if err := run(t.Context(), conn, script); err != nil {
-		t.Fatalf("%v\nin: %.2000s", err, script)
+		t.Fatalf("%v\nin: %.300s", err, script)
 	}
 }
 
