@@ -2,7 +2,9 @@ package schema
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 
@@ -109,12 +111,15 @@ func findings(t *testing.T, db *database, plan *Plan) []Finding {
 	return out
 }
 
-// converge applies a plan and holds the oracle against the result. Planning again must find nothing.
-func converge(t *testing.T, production, development *database, plan *Plan) {
+// converge applies a plan and holds the oracle against the result. Planning again must find nothing, and the way back must lead to
+// what was before.
+func converge(t *testing.T, production, development *database, plan *Plan, then ...func()) {
 	t.Helper()
 	if err := plan.Ready(); err != nil {
 		t.Fatalf("the plan is not ready: %v", err)
 	}
+	before, structure := snapshot(t, production), dump(t, production.Database)
+	sums := sumAll(t, production, before, before)
 	if err := execute(t.Context(), production.conn, plan); err != nil {
 		t.Fatalf("%v\n%s", err, plan.SQL())
 	}
@@ -124,6 +129,61 @@ func converge(t *testing.T, production, development *database, plan *Plan) {
 	again := compute(t, production, development, Options{Tombstones: true})
 	if !again.Empty() || len(again.Drift) > 0 {
 		t.Errorf("planning again is not empty: %s %v\nfirst: %s", again.SQL(), again.Drift, plan.SQL())
+	}
+	for _, f := range then {
+		f()
+	}
+	revert(t, production, before, structure, sums)
+}
+
+// snapshot reads a catalogue and takes it through the form in which it is kept.
+func snapshot(t *testing.T, db *database) *Catalog {
+	t.Helper()
+	text, err := json.Marshal(read(t, db.conn))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &Catalog{}
+	if err := json.Unmarshal(text, c); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// sumAll sums every table of a structure, read under the names of another moment.
+func sumAll(t *testing.T, db *database, before, now *Catalog) map[Address]Sum {
+	t.Helper()
+	probes := Probes(before, now)
+	sums, err := SumTables(t.Context(), db.conn, probes, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[Address]Sum{}
+	for i, p := range probes {
+		out[p.Before] = sums[i]
+	}
+	return out
+}
+
+// revert goes back and holds the oracle and the rows against what was before.
+func revert(t *testing.T, production *database, before *Catalog, structure string, sums map[Address]Sum) {
+	t.Helper()
+	now := read(t, production.conn)
+	back, err := Revert(before, now, Options{AllowLossy: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := back.Ready(); err != nil {
+		t.Fatalf("the way back is not ready: %v", err)
+	}
+	if err := execute(t.Context(), production.conn, back); err != nil {
+		t.Fatalf("back: %v\n%s", err, back.SQL())
+	}
+	if left := OracleEqual(dump(t, production.Database), structure); len(left) > 0 {
+		t.Errorf("leftovers on the way back: %v\n%s", left, back.SQL())
+	}
+	if got := sumAll(t, production, before, read(t, production.conn)); !maps.Equal(got, sums) && len(back.Lost) == 0 {
+		t.Errorf("rows after the way back %v, before %v\n%s", got, sums, back.SQL())
 	}
 }
 

@@ -290,11 +290,15 @@ func (r *reader) readDependencies() error {
 	inherits := `SELECT 'pg_inherits', i.inhrelid, i.inhseqno, 'pg_class', %s, 0 FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE c.relkind IN ('r','p','f')`
 	indexes := `SELECT 'index partition', i.inhrelid, 0, 'pg_class', %s, 0 FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE c.relkind IN ('i','I')`
 	owners := `SELECT 'sequence owner', objid, 0, 'pg_class', %s FROM pg_depend WHERE classid = 'pg_class'::regclass AND deptype = 'a' AND refclassid = 'pg_class'::regclass AND refobjsubid > 0`
+	// A partition key's columns depend on the table there, so that none of them can go without it; for us the table needs them.
+	keys := `SELECT 'pg_class', objid, 0, 'pg_class', objid, objsubid FROM pg_depend WHERE classid = 'pg_class'::regclass AND refclassid = 'pg_class'::regclass
+		AND objid = refobjid AND objsubid > 0 AND refobjsubid = 0 AND deptype = 'i'`
 	return r.each(`SELECT (SELECT relname::text FROM pg_class WHERE oid = d.classid), d.objid, d.objsubid, (SELECT relname::text FROM pg_class WHERE oid = d.refclassid), d.refobjid, d.refobjsubid
 	FROM pg_depend d WHERE d.objid >= 16384 AND d.deptype NOT IN ('e', 'P')
 	AND NOT (d.deptype = 'a' AND d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.objsubid = 0 AND d.refobjsubid = 0
 		AND EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = d.objid AND i.inhparent = d.refobjid))
-	UNION ALL `+fmt.Sprintf(inherits, "i.inhrelid")+` UNION ALL `+fmt.Sprintf(inherits, "i.inhparent")+`
+	AND NOT (d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.objid = d.refobjid AND d.objsubid > 0 AND d.refobjsubid = 0)
+	UNION ALL `+keys+` UNION ALL `+fmt.Sprintf(inherits, "i.inhrelid")+` UNION ALL `+fmt.Sprintf(inherits, "i.inhparent")+`
 	UNION ALL `+fmt.Sprintf(indexes, "i.inhrelid")+` UNION ALL `+fmt.Sprintf(indexes, "i.inhparent")+`
 	UNION ALL `+fmt.Sprintf(owners, "objid, 0")+` UNION ALL `+fmt.Sprintf(owners, "refobjid, refobjsubid"), func(row pgx.Rows) error {
 		var from, to Identity

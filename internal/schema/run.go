@@ -46,6 +46,9 @@ func (p *planner) run() error {
 	p.refuse()
 	p.chooseAsides()
 	p.chooseTombstones()
+	if p.opts.Restore {
+		p.losses()
+	}
 	p.build()
 	order, circle := p.graph.sort()
 	if len(circle) > 0 {

@@ -18,15 +18,15 @@ import (
 
 // tombstoneNote is the comment that tells, in the database itself, what a tombstone was.
 type tombstoneNote struct {
-	Kind     Kind     `json:"kind"`
-	Original Address  `json:"original"`
-	Table    uint32   `json:"table,omitempty"`  // a column's table, by oid
-	Keys     []string `json:"keys,omitempty"`   // a column's rows are found by these columns of its table
-	Digest   []string `json:"digest,omitempty"` // or by the digest of these
-	Type     string   `json:"type,omitempty"`
-	Comment  string   `json:"comment,omitempty"`
-	Publish  string   `json:"publish,omitempty"`
-	Rebuilt  bool     `json:"rebuilt,omitempty"` // a table whose rows went into its successor
+	Kind     Kind    `json:"kind"`
+	Original Address `json:"original"`
+	Table    uint32  `json:"table,omitempty"`  // a column's table, by oid
+	Keys     []int32 `json:"keys,omitempty"`   // a column's rows are found by these columns of its table (attnum)
+	Digest   []int32 `json:"digest,omitempty"` // or by the digest of these
+	Type     string  `json:"type,omitempty"`
+	Comment  string  `json:"comment,omitempty"`
+	Publish  string  `json:"publish,omitempty"`
+	Rebuilt  bool    `json:"rebuilt,omitempty"` // a table whose rows went into its successor
 }
 
 func (n tombstoneNote) String() string {
@@ -218,12 +218,13 @@ func (w *writer) setColumnAside(o *Object, removal Statement) {
 		value, note.Type = value+"::text", "text"
 	}
 	var key string
-	note.Keys, note.Digest = p.rowKey(table.Address)
-	if note.Keys != nil {
-		key = columnList(note.Keys, "k")
+	keys, rest := p.rowKey(table.Address)
+	if keys != nil {
+		key = columnList(keys, "k")
 	} else {
-		key = digest(note.Digest, "") + " AS k, row_number() OVER (PARTITION BY " + digest(note.Digest, "") + ") AS n"
+		key = digest(rest, "") + " AS k, row_number() OVER (PARTITION BY " + digest(rest, "") + ") AS n"
 	}
+	note.Keys, note.Digest = p.numbersOf(table.Address, keys), p.numbersOf(table.Address, rest)
 	side := shorten(fmt.Sprintf("%d_%d_%s_%s", o.ID.OID, o.ID.Sub, o.Name, o.Sub))
 	p.plan.needsTombstones = true
 	copying := statement(o.Address, "keep the values of "+o.Label()+" aside", "CREATE TABLE "+qualify(TombstoneSchema, side)+" AS SELECT "+key+", "+value+" AS value FROM "+table.tableName())
@@ -235,8 +236,8 @@ func (w *writer) setColumnAside(o *Object, removal Statement) {
 		p.check(Check{Kind: CheckValuesLeave, Object: o.Address, Table: table.Address, Columns: []string{o.Sub}})
 	}
 	w.add(lock, copying, comment, removal)
-	if note.Keys != nil {
-		w.add(statement(o.Address, "note how its rows are found", "ALTER TABLE "+qualify(TombstoneSchema, side)+" ADD PRIMARY KEY ("+keyNames(len(note.Keys))+")"))
+	if keys != nil {
+		w.add(statement(o.Address, "note how its rows are found", "ALTER TABLE "+qualify(TombstoneSchema, side)+" ADD PRIMARY KEY ("+keyNames(len(keys))+")"))
 	}
 }
 
@@ -257,8 +258,29 @@ func (p *planner) rowKey(table Address) (keys, rest []string) {
 			rest = append(rest, c.Sub)
 		}
 	}
-	slices.Sort(rest)
 	return nil, rest
+}
+
+// numbersOf are the numbers of columns (attnum), which stay when names change.
+func (p *planner) numbersOf(table Address, columns []string) []int32 {
+	var out []int32
+	for _, c := range columns {
+		out = append(out, p.from.Objects[Address{KindColumn, table.Schema, table.Name, c}].ID.Sub)
+	}
+	return out
+}
+
+// namesOf is the inverse of numbersOf, at another time.
+func (p *planner) namesOf(table Address, numbers []int32) []string {
+	var out []string
+	for _, n := range numbers {
+		for _, c := range p.partsIn(false, table, KindColumn) {
+			if c.ID.Sub == n {
+				out = append(out, c.Sub)
+			}
+		}
+	}
+	return out
 }
 
 // hasHeirs says whether tables inherit from it without being partitions: their rows show in it under keys of their own.
@@ -323,12 +345,12 @@ func (w *writer) fillColumn(o *Object) {
 		var on []string
 		sql := "UPDATE " + o.tableName() + " AS t SET " + quote(o.Sub) + " = " + value + " FROM " + sqlName(side) + " AS s"
 		if len(note.Keys) > 0 {
-			for i, k := range note.Keys {
+			for i, k := range p.namesOf(p.relationIn(p.from, o.Address), note.Keys) {
 				on = append(on, "t."+quote(k)+" = s.k"+strconv.Itoa(i+1))
 			}
 			sql += " WHERE " + strings.Join(on, " AND ")
 		} else {
-			d := digest(note.Digest, "r.")
+			d := digest(p.namesOf(p.relationIn(p.from, o.Address), note.Digest), "r.")
 			sql += ", (SELECT r.tableoid AS home, r.ctid AS place, " + d + " AS k, row_number() OVER (PARTITION BY " + d + ") AS n FROM " + o.tableName() + " AS r) AS x" +
 				" WHERE t.tableoid = x.home AND t.ctid = x.place AND x.k = s.k AND x.n = s.n"
 		}
