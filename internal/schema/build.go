@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"maps"
 	"slices"
 )
 
@@ -40,22 +41,34 @@ func (p *planner) cover(v verb, a Address) (verb, Address, bool) {
 			return how, up, ok
 		}
 	case verbAlter:
-		if o.change == alter && o.to.is("inherited") && o.from.is("inherited") && p.onlyInherited(a, o) {
-			if up, ok := p.heir(a); ok {
-				return verbAlter, up, true
+		if o.change == alter {
+			if changed, retype := p.residual(a, o); len(changed) == 0 && !retype {
+				if up, ok := p.heir(a); ok {
+					return verbAlter, up, true
+				}
 			}
 		}
 	}
 	return v, a, false
 }
 
-// onlyInherited says whether a part of a partition changes only as its parent's does.
-func (p *planner) onlyInherited(a Address, o *op) bool {
-	if len(o.changed) > 0 || !o.retype {
-		return false
+// residual is what a change of a part asks for beyond what reaches it through its parent: ALTER TABLE passes changes down.
+func (p *planner) residual(a Address, o *op) (map[string]bool, bool) {
+	if o.change != alter || !o.from.is("inherited") || !o.to.is("inherited") {
+		return o.changed, o.retype
 	}
 	up, ok := p.heir(a)
-	return ok && p.ops[up] != nil && p.ops[up].retype
+	parent := p.ops[up]
+	if !ok || !parent.exists() {
+		return o.changed, o.retype
+	}
+	out := maps.Clone(o.changed)
+	for _, k := range []string{"type", "collation", "not_null", "not_null_name", "generated", "expression", "identity", "definition", "enabled"} {
+		if out[k] && parent.changed[k] && parent.to.attr(k) == o.to.attr(k) {
+			delete(out, k)
+		}
+	}
+	return out, o.retype && !parent.retype
 }
 
 // coverCreate: what comes by itself when something else is made.
@@ -178,6 +191,12 @@ func (p *planner) coverDrop(a Address, o *op) (Address, verb, bool) {
 		if !p.tombs[relation] || p.staysWithTomb(o.from) {
 			return relation, verbDrop, true
 		}
+		if up, ok := p.above(a); ok && o.from.is("inherited") && a.Kind != KindColumn {
+			return up, verbDrop, true
+		}
+		if a.Kind == KindTrigger && o.from.is("inherited") {
+			return Address{KindPartition, a.Schema, a.Name, ""}, verbDrop, true
+		}
 		return a, verbDrop, false
 	}
 	switch a.Kind {
@@ -219,6 +238,18 @@ func (p *planner) coverDrop(a Address, o *op) (Address, verb, bool) {
 		}
 	}
 	return a, verbDrop, false
+}
+
+// above finds, for a part that a table inherited, the same part of a parent that goes too.
+func (p *planner) above(a Address) (Address, bool) {
+	for _, parent := range parentsOf(p.from, p.parts[false][[2]string{a.Schema, a.Name}]) {
+		up := a
+		up.Schema, up.Name = parent.Schema, parent.Name
+		if o := p.ops[up]; o != nil && o.from != nil && (o.change == drop || o.change == recreate) {
+			return up, true
+		}
+	}
+	return Address{}, false
 }
 
 // coverDetach: a table that goes leaves its parent by itself; set aside together with its parent it stays attached.
@@ -374,8 +405,12 @@ func (p *planner) edgesFor(a Address, o *op) {
 		for _, d := range p.needs(p.from, o.from) {
 			old := p.home(verbDrop, d)
 			end := g.node(verbRemove, d)
+			if p.tombs[d] && d.Kind != KindTable {
+				old = nil // it moves: what needs it may stay for a while
+			}
 			g.edge(gone, old)
 			g.edge(gone, end)
+			g.edge(gone, g.node(verbAside, d)) // as long as it has the name by which it is dropped
 			g.edge(gone, p.home(verbAlter, d))
 			if o.change == alter {
 				g.edge(changed, old)
@@ -469,6 +504,15 @@ func (p *planner) columnEdges() {
 			if o.change == drop || o.change == recreate {
 				g.edge(p.home(verbDrop, a), p.home(verbAlter, column))
 			}
+		case a.Kind == KindConstraint && o.to != nil && o.to.attr("type") == "f" && (o.change == create || o.change == recreate):
+			// The server ties a foreign key to whichever key fits: one that goes must be gone before.
+			if r := o.to.list("ref"); len(r) == 2 {
+				for _, k := range p.partsIn(false, Address{KindTable, r[0], r[1], ""}, KindConstraint) {
+					if k.attr("index") != "" {
+						g.edge(p.home(verbDrop, k.Address), p.home(verbCreate, a))
+					}
+				}
+			}
 		case a.Kind == KindConstraint && o.from != nil && o.from.attr("type") == "p" && (o.change == drop || o.change == recreate):
 			// A key's columns are NOT NULL: that can go only behind the key.
 			for _, c := range p.partsIn(false, p.relationIn(p.from, a), KindColumn) {
@@ -488,9 +532,12 @@ func (p *planner) partitionEdges() {
 		if o := p.ops[a]; a.Kind == KindPartition && o.from != nil && (o.change == drop || o.change == recreate) {
 			parent := p.parentTable(p.from, o.from)
 			byParent[parent] = append(byParent[parent], p.home(verbDrop, a))
+			gone := g.node(verbDrop, a)
+			if gone == nil {
+				continue // it goes as it is attached
+			}
 			for _, side := range []Address{p.relationIn(p.from, a), parent} {
 				p.eachPart(false, side, func(part Address) {
-					gone := p.home(verbDrop, a)
 					g.edge(gone, p.home(verbAlter, part))
 					if part.Schema == a.Schema && part.Name == a.Name || p.ops[part].from.attr("table") == a.Name {
 						if x := p.ops[part].from; x.is("inherited") || x.Kind == KindIndex || x.attr("index") != "" {
@@ -499,6 +546,7 @@ func (p *planner) partitionEdges() {
 					}
 				})
 			}
+			p.eachPart(true, p.relationIn(p.from, a), func(part Address) { g.edge(gone, p.home(verbCreate, part)) })
 		}
 	}
 	for _, a := range p.sortedOps() {
@@ -518,6 +566,7 @@ func (p *planner) partitionEdges() {
 		}
 		for _, side := range []Address{child, parent} {
 			p.eachPart(true, side, func(part Address) { p.beforeAttach(part, side == child, attached) })
+			p.eachPart(false, side, func(part Address) { g.edge(p.home(verbDrop, part), attached) })
 		}
 	}
 	p.rowOrder()

@@ -1,12 +1,13 @@
 package schema
 
 import (
+	"strconv"
 	"strings"
 )
 
 // violations is a query for the rows that a check looks for. Its columns are a JSON text that names the row.
 func (c Check) violations() (string, bool) {
-	from := " FROM " + c.Table.tableName() + " AS t WHERE "
+	from := " FROM " + c.rowsAs("t") + " WHERE "
 	row := c.rowName("t")
 	switch c.Kind {
 	case CheckNotNull:
@@ -16,7 +17,7 @@ func (c Check) violations() (string, bool) {
 	case CheckValuesLeave:
 		return "SELECT " + row + from + "t." + quote(c.Columns[0]) + " IS NOT NULL", true
 	case CheckExpression:
-		return "SELECT " + c.rowName(quote(c.Table.Name)) + " FROM " + c.Table.tableName() + " WHERE NOT (" + c.Expression + ")", true
+		return "SELECT " + c.rowName(quote(c.Table.Name)) + " FROM " + c.rowsAs(quote(c.Table.Name)) + " WHERE NOT (" + c.Expression + ")", true
 	case CheckForeignKey:
 		return "SELECT " + row + from + c.orphan(), true
 	case CheckUnique:
@@ -25,6 +26,20 @@ func (c Check) violations() (string, bool) {
 		return c.exclusions()
 	}
 	return "", false
+}
+
+// rowsAs is the table under an alias, with the columns that the plan adds as far as their values are known.
+func (c Check) rowsAs(alias string) string {
+	added := ""
+	for _, a := range c.Added {
+		if a[1] != "" {
+			added += ", " + a[1] + " AS " + quote(a[0])
+		}
+	}
+	if added == "" || c.Kind == CheckNoRows || c.Kind == CheckRowsLeave {
+		return c.Table.tableName() + " AS " + alias
+	}
+	return "(SELECT x.ctid, x.*" + added + " FROM " + c.Table.tableName() + " AS x) AS " + alias
 }
 
 // rowName is an expression for the JSON text that names a row: its primary key, or its place where it has none.
@@ -72,7 +87,7 @@ func (c Check) duplicates() (string, bool) {
 		}
 		named = append(named, literal(strings.ReplaceAll(k, `"`, ""))+", "+k)
 	}
-	sql := "SELECT jsonb_build_object(" + strings.Join(named, ", ") + ", 'rows', count(*))::text FROM " + c.Table.tableName()
+	sql := "SELECT jsonb_build_object(" + strings.Join(named, ", ") + ", 'rows', count(*))::text FROM " + c.rowsAs(quote(c.Table.Name))
 	if len(conditions) > 0 {
 		sql += " WHERE " + strings.Join(conditions, " AND ")
 	}
@@ -212,3 +227,17 @@ func (c Check) castViolations() (fail, change string) {
 	from := "SELECT (" + name + ")::text FROM " + c.Table.tableName() + " AS t WHERE " + v + " IS NOT NULL AND "
 	return from + "NOT " + tryFunction + "(" + v + ")", from + tryFunction + "(" + v + ") AND NOT " + sameFunction + "(" + v + ")"
 }
+
+// partitionTables are the statements that make an empty table, partitioned as the new one, beside the old one: its partitions know
+// their bounds as conditions.
+func (c Check) partitionTables() []string {
+	out := []string{"CREATE TEMPORARY TABLE _holdfast_parted (LIKE " + c.Table.tableName() + ") PARTITION BY " + c.Definition + ""}
+	for i, b := range c.Bounds {
+		out = append(out, "CREATE TEMPORARY TABLE _holdfast_part_"+strconv.Itoa(i)+" PARTITION OF pg_temp._holdfast_parted "+b)
+	}
+	return out
+}
+
+// partitionCondition is true for rows that belong to one of those partitions.
+const partitionCondition = `SELECT coalesce(string_agg('(' || pg_get_partition_constraintdef(inhrelid) || ')', ' OR '), 'false')
+	FROM pg_inherits WHERE inhparent = 'pg_temp._holdfast_parted'::regclass`

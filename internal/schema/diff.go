@@ -124,11 +124,10 @@ func (p *planner) classify() {
 			p.ops[a] = &op{change: create, to: t}
 		}
 	}
-	for a, o := range p.ops {
+	for _, o := range p.ops {
 		if o.change != keep {
 			continue
 		}
-		p.pruneInherited(a, o)
 		if len(o.changed) > 0 {
 			o.change = alter
 		}
@@ -199,27 +198,6 @@ func (p *planner) heir(a Address) (Address, bool) {
 // exists says whether the object is there before and after, the same one.
 func (o *op) exists() bool {
 	return o != nil && o.from != nil && o.to != nil && o.change != recreate
-}
-
-// pruneInherited leaves out changes that reach a part through its parent: ALTER TABLE passes them down.
-func (p *planner) pruneInherited(a Address, o *op) {
-	if !o.from.is("inherited") || !o.to.is("inherited") || len(o.changed) == 0 {
-		return
-	}
-	up, ok := p.heir(a)
-	if !ok {
-		return
-	}
-	parent := p.ops[up]
-	if parent == nil || parent.from == nil || parent.to == nil {
-		return
-	}
-	passed := []string{"type", "collation", "not_null", "not_null_name", "generated", "expression", "identity", "definition", "enabled"}
-	for _, k := range passed {
-		if o.changed[k] && parent.to.attr(k) == o.to.attr(k) && (parent.from.attr(k) != parent.to.attr(k)) {
-			delete(o.changed, k)
-		}
-	}
 }
 
 // spread follows dependencies: what needs an object that is removed, made anew or given another type must be removed before and

@@ -175,31 +175,30 @@ func (c *comparison) evict(m *mapping) {
 		}
 	}
 	n := 0
-	for _, a := range m.catalog.Addresses() {
-		if _, moves := m.to[a]; moves || !canRename(a.Kind) {
-			continue
+	for _, kinds := range levels() { // the whole before its parts: these go with it
+		m.done, m.names = map[Address]Address{}, map[Address]renames{}
+		for _, a := range m.catalog.Addresses() {
+			o := m.catalog.Objects[a]
+			if _, moves := m.to[a]; moves || !slices.Contains(kinds, a.Kind) {
+				continue
+			}
+			b := m.address(a)
+			by, taken := wanted[nameScope(b, o)]
+			if !taken || by == a {
+				continue
+			}
+			if c.baseline != nil && c.baseline.Objects[a] == nil && !c.opts.dropAnswered(a) && !c.opts.Restore {
+				c.plan.Problems = append(c.plan.Problems, Problem{a, fmt.Sprintf("production has its own %s, where development renamed %s to; adopt it into development under another name, or answer drop:%s", a, by, a.Label())})
+			}
+			n++
+			temp := b
+			setOwnName(&temp, shorten(fmt.Sprintf("%s_gone_%d_%s", HiddenPrefix, n, ownName(b))))
+			m.to[a] = temp
+			c.original[temp] = a
 		}
-		o := m.catalog.Objects[a]
-		b := m.address(a)
-		by, taken := wanted[nameScope(b, o)]
-		if !taken || by == a || m.to[by] == b && sameThing(m.catalog.Objects[by], o) {
-			continue
-		}
-		if c.baseline != nil && c.baseline.Objects[a] == nil && !c.opts.dropAnswered(a) && !c.opts.Restore {
-			c.plan.Problems = append(c.plan.Problems, Problem{a, fmt.Sprintf("production has its own %s, where development renamed %s to; adopt it into development under another name, or answer drop:%s", a, by, a.Label())})
-		}
-		n++
-		temp := b
-		setOwnName(&temp, shorten(fmt.Sprintf("%s_gone_%d_%s", HiddenPrefix, n, ownName(b))))
-		m.to[a] = temp
-		c.original[temp] = a
 	}
-	m.done = map[Address]Address{}
-	m.names = map[Address]renames{}
+	m.done, m.names = map[Address]Address{}, map[Address]renames{}
 }
-
-// sameThing: a constraint and its index share one name without being in each other's way.
-func sameThing(a, b *Object) bool { return a == b }
 
 // renameStructural plans the renames that structure proves.
 func (c *comparison) renameStructural(production *Catalog, pairs map[Address]Address) *Catalog {
@@ -361,10 +360,13 @@ func withHidden(now, before *Catalog) *Catalog {
 	for _, o := range before.Objects {
 		wanted[identityKey{o.ID, o.Kind}] = true
 	}
-	rebuilt := map[[2]string]bool{}
+	returns := map[[2]string]bool{} // relations that come back, with all their parts as they are now
 	for a, o := range now.Hidden {
 		if n, ok := parseTombstone(o); ok && (n.Kind == KindColumn || n.Rebuilt) {
-			rebuilt[[2]string{a.Schema, a.Name}] = true
+			continue
+		}
+		if a.Kind.isRelation() && wanted[identityKey{o.ID, o.Kind}] {
+			returns[[2]string{a.Schema, a.Name}] = true
 		}
 	}
 	out := *now
@@ -374,12 +376,29 @@ func withHidden(now, before *Catalog) *Catalog {
 		out.Objects[a] = o
 	}
 	for a, o := range now.Hidden {
-		if a.Kind == KindSchema || rebuilt[[2]string{a.Schema, a.Name}] || a.Kind == KindIndex && rebuilt[[2]string{a.Schema, o.attr("table")}] {
-			continue
+		whole := [2]string{a.Schema, a.Name}
+		switch {
+		case a.Kind == KindIndex:
+			whole[1] = o.attr("table")
+		case a.Kind == KindIndexPartition:
+			whole[1] = now.hiddenIndexTable(a)
 		}
-		if wanted[identityKey{o.ID, o.Kind}] || !canRename(a.Kind) && a.Schema == TombstoneSchema && o.Kind != KindDefault || o.Kind == KindDefault {
+		if returns[whole] || !a.Kind.isRelation() && !a.Kind.onRelation() && a.Kind != KindSchema && wanted[identityKey{o.ID, o.Kind}] || a.Kind == KindDomainConstraint {
 			out.Objects[a] = o
 		}
 	}
 	return &out
+}
+
+// hiddenIndexTable is the table of a set-aside index, which may be that of a constraint.
+func (c *Catalog) hiddenIndexTable(a Address) string {
+	if o := c.Hidden[Address{KindIndex, a.Schema, a.Name, ""}]; o != nil {
+		return o.attr("table")
+	}
+	for b, o := range c.Hidden {
+		if b.Kind == KindConstraint && b.Schema == a.Schema && o.attr("index") == a.Name {
+			return b.Name
+		}
+	}
+	return ""
 }

@@ -16,6 +16,10 @@ const (
 	verbRemove             // remove what was renamed out of the way
 )
 
+func (v verb) String() string {
+	return [...]string{"rename aside", "drop", "alter", "create", "remove"}[v]
+}
+
 // The phases order nodes that do not depend on each other: first what adds, then what changes, last what takes away.
 const (
 	phaseExpand = iota

@@ -112,6 +112,7 @@ func settingValue(words []token) string {
 }
 
 func statementFacts(tokens, words []token, tablespace, method string) []string {
+	tokens = sortOptions(tokens)
 	where := ""
 	if tablespace != "" {
 		where += " TABLESPACE " + tablespace
@@ -133,6 +134,18 @@ func statementFacts(tokens, words []token, tablespace, method string) []string {
 		return []string{headOf(words) + factSeparator + sortColumns(tokens)}
 	}
 	return []string{headOf(words) + factSeparator + text}
+}
+
+// sortOptions sorts the storage parameters in WITH (...): they stand in the order in which they were set.
+func sortOptions(tokens []token) []token {
+	for i, t := range tokens {
+		if t.is("WITH") && i+2 < len(tokens) && tokens[i+2].is("(") {
+			elements, end := splitList(tokens, i+2)
+			sortedList := token{tokenWord, strings.Join(sortedTexts(elements), ", ")}
+			return slices.Concat(tokens[:i+3], []token{sortedList}, tokens[end:])
+		}
+	}
+	return tokens
 }
 
 func isCreateTable(words []token) bool {

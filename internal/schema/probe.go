@@ -13,9 +13,10 @@ import (
 
 // Probe is a table whose rows a plan should leave as they are: its name and the columns that it does not touch, before and after.
 type Probe struct {
-	Before  Address       `json:"before"`
-	After   Address       `json:"after"`
-	Columns []([2]string) `json:"columns"` // names before and after
+	Before  Address     `json:"before"`
+	After   Address     `json:"after"`
+	Columns [][2]string `json:"columns"` // names before and after
+	Types   []string    `json:"types"`   // of the columns
 }
 
 // Sum is the content of a table's untouched columns, whatever the order of its rows.
@@ -55,9 +56,16 @@ func Probes(before, after *Catalog) []Probe {
 			continue
 		}
 		out = append(out, Probe{Before: a, After: t.Address, Columns: untouched(oldColumns[a], columns[t.Address], before.Objects[a].ID.OID == t.ID.OID)})
+		p := &out[len(out)-1]
+		for _, c := range p.Columns {
+			p.Types = append(p.Types, before.Objects[Address{KindColumn, a.Schema, a.Name, c[0]}].attr("type"))
+		}
 	}
 	return out
 }
+
+// userType says whether a column's type is a user's own: its inner numbers can differ where its values are the same.
+func (p Probe) userType(i int) bool { return i < len(p.Types) && strings.Contains(p.Types[i], ".") }
 
 // untouched pairs columns that have the same type before and after.
 func untouched(old, now []*Object, sameTable bool) [][2]string {
@@ -103,7 +111,7 @@ func (p Probe) query(after, asText bool) string {
 	columns := make([]string, len(p.Columns))
 	for i, c := range p.Columns {
 		columns[i] = "t." + quote(c[side])
-		if asText {
+		if asText || p.userType(i) {
 			columns[i] += "::text"
 		}
 	}

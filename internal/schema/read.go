@@ -249,8 +249,10 @@ func (r *reader) readAliases() error {
 	UNION ALL SELECT 'pg_rewrite', oid, 'pg_class', ev_class, 0 FROM pg_rewrite WHERE rulename = '_RETURN' AND oid >= 16384
 	UNION ALL SELECT 'pg_attrdef', d.oid, 'pg_class', d.adrelid, d.adnum::int FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum WHERE a.attgenerated <> ''
 	UNION ALL SELECT 'pg_class', conindid, 'pg_constraint', oid, 0 FROM pg_constraint WHERE contype IN ('p','u','x')
-	UNION ALL SELECT 'pg_amop', oid, 'pg_opfamily', amopfamily, 0 FROM pg_amop WHERE oid >= 16384
-	UNION ALL SELECT 'pg_amproc', oid, 'pg_opfamily', amprocfamily, 0 FROM pg_amproc WHERE oid >= 16384
+	UNION ALL SELECT CASE classid WHEN 'pg_amop'::regclass THEN 'pg_amop' ELSE 'pg_amproc' END, objid,
+		CASE refclassid WHEN 'pg_opclass'::regclass THEN 'pg_opclass' ELSE 'pg_opfamily' END, refobjid, 0 FROM pg_depend
+		WHERE classid IN ('pg_amop'::regclass, 'pg_amproc'::regclass) AND objid >= 16384
+		AND (refclassid = 'pg_opclass'::regclass AND deptype = 'i' OR refclassid = 'pg_opfamily'::regclass AND deptype = 'a')
 	UNION ALL SELECT 'pg_trigger', oid, 'pg_constraint', tgconstraint, 0 FROM pg_trigger WHERE tgisinternal
 	UNION ALL SELECT e.refclass, e.objid, 'pg_extension', e.refobjid, 0 FROM (SELECT (SELECT relname::text FROM pg_class WHERE oid = classid) AS refclass, objid, refobjid FROM pg_depend WHERE deptype = 'e') e`,
 		func(row pgx.Rows) error {

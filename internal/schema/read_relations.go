@@ -14,6 +14,11 @@ func notOfExtension(class, oid string) string {
 	return fmt.Sprintf(` NOT EXISTS (SELECT FROM pg_depend member WHERE member.classid = '%s'::regclass AND member.objid = %s AND member.deptype = 'e') `, class, oid)
 }
 
+// notMadeByServer leaves out what the server makes along with something else, such as the constructors and casts of a range type.
+func notMadeByServer(class, oid string) string {
+	return fmt.Sprintf(` NOT EXISTS (SELECT FROM pg_depend made WHERE made.classid = '%s'::regclass AND made.objid = %s AND made.deptype = 'i') `, class, oid)
+}
+
 // qualified prints a name of the catalogue with its schema.
 func qualified(space, name string) string {
 	return "quote_ident(" + space + ")||'.'||quote_ident(" + name + ")"

@@ -74,7 +74,7 @@ func readRoutines() string {
 	'standard_body', nullif(p.prosqlbody IS NOT NULL, false),
 	'definition', substr(pg_get_functiondef(p.oid), length('CREATE OR REPLACE '||CASE p.prokind WHEN 'p' THEN 'PROCEDURE ' ELSE 'FUNCTION ' END||quote_ident(n.nspname)||'.'||quote_ident(p.proname)) + 1))
 	FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
-	WHERE p.prokind <> 'a' AND ` + ofUsers + ` AND ` + notOfExtension("pg_proc", "p.oid")
+	WHERE p.prokind <> 'a' AND ` + ofUsers + ` AND ` + notOfExtension("pg_proc", "p.oid") + ` AND ` + notMadeByServer("pg_proc", "p.oid")
 }
 
 func readAggregates() string {
@@ -158,7 +158,7 @@ func readCasts() string {
 	return `SELECT 'cast', 'pg_cast', c.oid, 0, '', format_type(c.castsource, NULL)||' AS '||format_type(c.casttarget, NULL), '', 0, 0::bigint, jsonb_build_object(
 	'definition', CASE c.castmethod WHEN 'f' THEN 'WITH FUNCTION '||c.castfunc::regprocedure::text WHEN 'i' THEN 'WITH INOUT' ELSE 'WITHOUT FUNCTION' END
 		||CASE c.castcontext WHEN 'a' THEN ' AS ASSIGNMENT' WHEN 'i' THEN ' AS IMPLICIT' ELSE '' END)
-	FROM pg_cast c WHERE c.oid >= 16384 AND ` + notOfExtension("pg_cast", "c.oid")
+	FROM pg_cast c WHERE c.oid >= 16384 AND ` + notOfExtension("pg_cast", "c.oid") + ` AND ` + notMadeByServer("pg_cast", "c.oid")
 }
 
 func readTextSearch() string {

@@ -160,8 +160,9 @@ type step struct {
 func levels() [][]Kind {
 	return [][]Kind{
 		{KindSchema},
-		{KindTable, KindForeignTable, KindView, KindMatView, KindSequence, KindEnum, KindDomain, KindComposite, KindRange, KindCollation, KindConversion, KindStatistics,
+		{KindTable, KindForeignTable, KindView, KindMatView, KindEnum, KindDomain, KindComposite, KindRange, KindCollation, KindConversion, KindStatistics,
 			KindOperatorFamily, KindOperatorClass, KindTSParser, KindTSTemplate, KindTSDictionary, KindTSConfig},
+		{KindSequence}, // one that a table owns moves with it
 		{KindFunction, KindProcedure, KindAggregate},
 		{KindColumn},
 		{KindConstraint, KindIndex},

@@ -17,7 +17,25 @@ func (p *planner) check(c Check) {
 		}
 	}
 	c.Key = p.keyOf(c.Table)
+	for _, o := range p.partsIn(true, c.Table, KindColumn) {
+		if n := p.ops[o.Address]; n != nil && n.from == nil && o.attr("generated") == "" {
+			c.Added = append(c.Added, [2]string{o.Sub, p.valueOfNew(o)})
+		}
+	}
 	p.plan.Checks = append(p.plan.Checks, c)
+}
+
+// valueOfNew is what a new column has in the rows that exist.
+func (p *planner) valueOfNew(o *Object) string {
+	value := "NULL"
+	if fill := p.opts.chosen("fill", o.Address); fill != "" {
+		value = fill
+	} else if d := p.to.Objects[Address{KindDefault, o.Schema, o.Name, o.Sub}]; d != nil && constantDefault(d) {
+		value = d.attr("expression")
+	} else if d != nil || o.attr("identity") != "" {
+		return "" // every row gets another
+	}
+	return "(" + value + ")::" + o.attr("type")
 }
 
 // keyOf lists the columns by which a person finds a row of the table.
@@ -58,12 +76,27 @@ func (p *planner) run() error {
 	return nil
 }
 
-func (p *planner) circleError(circle []*node) error {
-	var names []string
-	for _, n := range circle[:min(len(circle), 12)] {
-		names = append(names, fmt.Sprintf("%s (%d)", n.key.addr, n.key.verb))
+// circleError names one circle among the nodes that could not be ordered.
+func (p *planner) circleError(stuck []*node) error {
+	// Every stuck node waits for a stuck one: going back along these for long enough ends in a circle.
+	before := map[*node]*node{}
+	for _, n := range stuck {
+		for m := range n.next {
+			before[m] = n
+		}
 	}
-	return fmt.Errorf("the changes need each other in a circle: %s", strings.Join(names, ", "))
+	n := stuck[0]
+	for range stuck {
+		if before[n] != nil {
+			n = before[n]
+		}
+	}
+	var names []string
+	for m := n; len(names) == 0 || m != n && m != nil; m = before[m] {
+		names = append(names, m.key.verb.String()+" "+m.key.addr.String())
+	}
+	slices.Reverse(names)
+	return fmt.Errorf("the changes need each other in a circle: %s", strings.Join(names, ", then "))
 }
 
 // composites: a composite type that tables store can change its fields only by being made anew, and its fields have an order.
@@ -229,7 +262,8 @@ func (p *planner) writeNode(w *writer, n *node) {
 			w.drop(o.from)
 		}
 	case verbAlter:
-		w.alter(o.from, o.to, o.changed, o.retype)
+		changed, retype := p.residual(a, o)
+		w.alter(o.from, o.to, changed, retype)
 		p.columnGrants(w, a, o)
 	case verbCreate:
 		w.create(o.to)

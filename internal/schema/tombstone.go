@@ -71,7 +71,7 @@ func (p *planner) chooseTombstones() {
 		again = false
 		for _, a := range p.sortedOps() {
 			o := p.ops[a]
-			if !p.tombs[a] && (o.change == drop || o.change == recreate) && (a.Kind.isType() || a.Kind == KindCollation) && p.neededByTomb(a) {
+			if !p.tombs[a] && (o.change == drop || o.change == recreate) && (a.Kind.isType() || a.Kind == KindCollation || a.Kind.isRoutine()) && p.neededByTomb(a) {
 				p.tombs[a], again = true, true
 			}
 		}
@@ -84,7 +84,7 @@ func (p *planner) neededByTomb(a Address) bool {
 		if p.tombs[u] {
 			return true
 		}
-		return u.Kind == KindColumn && p.tombs[p.relationIn(p.from, u)]
+		return u.Kind == KindColumn && !a.Kind.isRoutine() && p.tombs[p.relationIn(p.from, u)]
 	})
 }
 
@@ -121,7 +121,7 @@ func (p *planner) goesWith(sequence, part Address) bool {
 func (p *planner) reachesOut(o *Object) bool {
 	return slices.ContainsFunc(o.Deps, func(d Address) bool {
 		n := p.ops[d]
-		return n != nil && (n.change == drop || n.change == recreate) && !p.tombs[d] && !d.Kind.hasColumns() && d.Kind != KindColumn && d.Kind != KindSequence && d.Kind != KindSchema && d.Kind != KindExtension
+		return n != nil && (n.change == drop || n.change == recreate) && !p.tombs[d] && !d.Kind.hasColumns() && d.Kind != KindColumn && d.Kind != KindSequence && d.Kind != KindSchema
 	})
 }
 
@@ -156,7 +156,7 @@ func (w *writer) setTableAside(o *Object) {
 	}
 	name := p.tombName(o)
 	rename("TABLE", o.Schema, o.Name, name)
-	lossy := p.ops[o.Address].change == drop
+	lossy := p.ops[o.Address].change == drop && p.copiesRows(o.Address)
 	move := statement(o.Address, "set "+o.Label()+" aside with its rows", "ALTER TABLE "+qualify(o.Schema, name)+" SET SCHEMA "+quote(TombstoneSchema)).locking(AccessExclusive, o.Address)
 	if lossy {
 		move = move.hazard(Lossy, "its rows are out of sight; they are kept until the grace period ends").hazard(Breaking, "statements that name "+o.Label()+" fail")
@@ -195,8 +195,13 @@ func (w *writer) setAside(o *Object) {
 	if o.Kind == KindSequence && o.is("owned") {
 		w.ownSequence(o, "NONE")
 	}
-	w.add(statement(o.Address, "set "+o.String()+" aside", "ALTER "+kind+" "+qualify(o.Schema, at)+" RENAME TO "+quote(name)),
-		statement(o.Address, "set "+o.String()+" aside", "ALTER "+kind+" "+qualify(o.Schema, name)+" SET SCHEMA "+quote(TombstoneSchema)))
+	under := func(name string) string {
+		moved := o.clone()
+		moved.Name = name
+		return sqlName(moved)
+	}
+	w.add(statement(o.Address, "set "+o.String()+" aside", "ALTER "+kind+" "+under(at)+" RENAME TO "+quote(name)),
+		statement(o.Address, "set "+o.String()+" aside", "ALTER "+kind+" "+under(name)+" SET SCHEMA "+quote(TombstoneSchema)))
 	p.plan.needsTombstones = true
 }
 
@@ -359,7 +364,15 @@ func (w *writer) fillColumn(o *Object) {
 	if fill := p.opts.chosen("fill", o.Address); fill != "" {
 		w.add(statement(o.Address, "fill "+o.String(), "UPDATE "+o.tableName()+" SET "+quote(o.Sub)+" = "+fill+" WHERE "+quote(o.Sub)+" IS NULL").locking(AccessExclusive, table).scanning().hazard(Locking, "every row is written under the lock"))
 	}
-	if p.filledLater(o) && o.is("not_null") {
+	if o.attr("identity") != "" && p.filledLater(o) {
+		if o.attr("identity") == "a" {
+			w.add(statement(o.Address, "number "+o.String()+" always", "ALTER TABLE "+o.tableName()+" ALTER COLUMN "+quote(o.Sub)+" SET GENERATED ALWAYS").locking(AccessExclusive, table))
+		}
+		if s := p.identitySequence(o); s != nil {
+			w.add(p.continueSequence(s, o))
+		}
+	}
+	if p.filledLater(o) && o.is("not_null") && o.attr("identity") == "" {
 		w.add(statement(o.Address, "require a value in "+o.String(), "ALTER TABLE "+o.tableName()+" ALTER COLUMN "+quote(o.Sub)+" SET NOT NULL").locking(AccessExclusive, table).scanning().hazard(DataBlocks, "rows without a value make it fail"))
 	}
 }
@@ -393,6 +406,15 @@ func (w *writer) copyRows(table Address) {
 		w.add(statement(table, "move the rows of "+table.Label()+" into the new table",
 			"INSERT INTO "+table.tableName()+" ("+strings.Join(into, ", ")+") OVERRIDING SYSTEM VALUE SELECT "+strings.Join(values, ", ")+" FROM "+qualify(TombstoneSchema, p.tombName(old))).
 			locking(AccessExclusive, table).scanning().hazard(Rewrites, "every row is written again").hazard(DataBlocks, "rows that belong to no partition make it fail"))
+	}
+	if key := p.to.Objects[table].attr("partition_key"); key != "" {
+		c := Check{Kind: CheckPartition, Object: table, Table: table, Definition: key}
+		for _, a := range p.sortedOps() {
+			if t := p.to.Objects[a]; a.Kind == KindPartition && t != nil && p.parentTable(p.to, t) == table {
+				c.Bounds = append(c.Bounds, t.attr("bound"))
+			}
+		}
+		p.check(c)
 	}
 	for _, c := range p.partsIn(true, table, KindColumn) {
 		if s := p.identitySequence(c); s != nil && p.from.Objects[c.Address] != nil {

@@ -208,6 +208,9 @@ func collateClause(o *Object) string {
 func (w *writer) alterGenerated(from, o *Object, changed map[string]bool) bool {
 	table := w.p.relationOf(o.Address)
 	head := "ALTER TABLE " + o.tableName() + " ALTER COLUMN " + quote(o.Sub)
+	if side, _ := w.p.values(o); side != nil && o.attr("generated") == "" {
+		return false // the values that it had before it was computed come back
+	}
 	switch {
 	case from.attr("generated") == "s" && o.attr("generated") == "":
 		w.add(statement(o.Address, "make "+o.String()+" a plain column", head+" DROP EXPRESSION").locking(AccessExclusive, table).hazard(Breaking, "its values are no longer computed"))

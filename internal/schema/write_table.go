@@ -144,7 +144,7 @@ func (p *planner) columnDefinition(c *Object, newTable bool) string {
 			b.WriteString(" DEFAULT " + d.attr("expression"))
 		}
 	}
-	if c.is("not_null") && (newTable || !p.filledLater(c)) {
+	if c.is("not_null") && (newTable || !p.filledLater(c) || c.attr("identity") != "") {
 		b.WriteString(notNullClause(c))
 	}
 	return b.String()
@@ -182,7 +182,7 @@ func compressionName(c string) string {
 
 func (p *planner) identityClause(c *Object) string {
 	how := "BY DEFAULT"
-	if c.attr("identity") == "a" {
+	if c.attr("identity") == "a" && (p.isNew(p.relationOf(c.Address)) || p.ops[c.Address].exists() || !p.filledLater(c)) {
 		how = "ALWAYS"
 	}
 	clause := "GENERATED " + how + " AS IDENTITY"
@@ -305,6 +305,7 @@ func (w *writer) attach(o *Object) {
 	parent := w.p.parentTable(w.p.to, o)
 	if o.Kind == KindInheritance {
 		w.add(statement(o.Address, "make "+o.tableName()+" inherit from "+o.attr("parent"), "ALTER TABLE "+o.tableName()+" INHERIT "+o.attr("parent")).locking(AccessExclusive, table))
+		w.passOver(table)
 		return
 	}
 	st := statement(o.Address, "attach "+o.Schema+"."+o.Name+" as a partition of "+parent.Label(), "ALTER TABLE ONLY "+o.attr("parent")+" ATTACH PARTITION "+o.tableName()+" "+o.attr("bound"))
@@ -313,8 +314,26 @@ func (w *writer) attach(o *Object) {
 	}
 	if w.p.hasRows(table) {
 		st = st.locking(AccessExclusive, table).scanning().hazard(DataBlocks, "every row of "+table.Label()+" must lie within the partition's bounds")
+		if o.attr("bound") != "DEFAULT" && w.p.to.Objects[parent] != nil {
+			w.p.check(Check{Kind: CheckPartition, Object: o.Address, Table: table, Definition: w.p.to.Objects[parent].attr("partition_key"), Bounds: []string{o.attr("bound")}})
+		}
 	}
 	w.add(st)
+}
+
+// passOver notes that what a table now inherits is not its own any more, where development says so: no statement of the server can,
+// and pg_dump --binary-upgrade does it in the same way.
+func (w *writer) passOver(table Address) {
+	for _, c := range w.p.partsIn(true, table, KindColumn) {
+		if c.is("inherited") && !c.is("merged") {
+			w.add(statement(c.Address, "note that "+c.String()+" is inherited", mergedSQL(c)))
+		}
+	}
+	for _, k := range w.p.partsIn(true, table, KindConstraint) {
+		if k.is("inherited") && k.attr("type") == "c" {
+			w.add(statement(k.Address, "note that "+k.String()+" is inherited", "UPDATE pg_catalog.pg_constraint SET conislocal = false WHERE conrelid = "+literal(k.tableName())+"::pg_catalog.regclass AND conname = "+literal(k.Sub)))
+		}
+	}
 }
 
 // detach lets a partition, or an heir, stand alone.

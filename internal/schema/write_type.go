@@ -29,7 +29,9 @@ func (w *writer) changeType(from, o *Object, retype bool) {
 		if retype || rewrites(from, o) {
 			st = st.hazard(Rewrites, "the whole table and its indexes are written again under the lock")
 		}
-		if lossy {
+		if lossy && retype && w.p.storesComposite(o) {
+			st = st.hazard(DataBlocks, "values that the new type cannot hold make it fail")
+		} else if lossy {
 			st = st.hazard(Lossy, "values that do not fit are changed or refused").hazard(DataBlocks, "values that cannot be converted make it fail")
 			w.p.check(Check{Kind: CheckCast, Object: o.Address, Table: table, Columns: []string{o.Sub}, Type: o.attr("type"), OldType: from.attr("type"), Using: using, Labels: w.p.newLabels(o)})
 		}
@@ -38,6 +40,11 @@ func (w *writer) changeType(from, o *Object, retype bool) {
 		st = st.hazard(Breaking, "statements that compare or bind it as "+from.attr("type")+" may fail")
 	}
 	w.add(st)
+}
+
+// storesComposite says whether the column's type is, or holds, a composite type: its new form exists only while the plan runs.
+func (p *planner) storesComposite(o *Object) bool {
+	return slices.ContainsFunc(o.Deps, func(d Address) bool { return d.Kind == KindComposite })
 }
 
 // newLabels are the labels of the enum that the column gets, when its type is one.
