@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -16,6 +17,9 @@ import (
 
 	"github.com/holdfast/holdfast/internal/pgtest"
 )
+
+// full runs the tests that plan on real servers with the shared histories and the whole matrix. They take several minutes.
+var full = flag.Bool("full", false, "run the cases, the matrix and the real histories on real servers, too")
 
 // casesDir finds the shared test material beside the repository, or beside a folder above it.
 func casesDir(t *testing.T) string {
@@ -68,6 +72,9 @@ func readCase(t *testing.T, parts ...string) string {
 // schemaServer is the package's server: one that can lock thousands of tables in one transaction.
 func schemaServer(t testing.TB) *pgtest.Server {
 	t.Helper()
+	if !*full {
+		t.Skip("plans on real servers take several minutes: go test ./internal/schema -full")
+	}
 	return pgtest.Start(t, pgtest.Parameter("max_locks_per_transaction", "4096"), pgtest.Parameter("wal_level", "logical"), pgtest.Parameter("autovacuum", "off"))
 }
 
