@@ -16,7 +16,7 @@ import (
 func (c *cli) checkpointCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "checkpoint", Aliases: []string{"checkpoints"}, Short: "Name moments of a branch and see them",
 		Example: "  holdfast checkpoint create shop/production --label \"before import\"\n  holdfast checkpoint list shop/production"}
-	cmd.AddCommand(c.checkpointCreateCommand(), c.checkpointListCommand(), c.checkpointPinCommand(), c.checkpointDeleteCommand())
+	cmd.AddCommand(c.checkpointCreateCommand(), c.checkpointListCommand(), c.checkpointShowCommand(), c.checkpointPinCommand(), c.checkpointDeleteCommand())
 	return cmd
 }
 
@@ -71,6 +71,31 @@ func (c *cli) checkpointListCommand() *cobra.Command {
 					for _, p := range checkpoints {
 						t.row(p.ID, moment(p.At), p.Reason, p.Label, p.Code, yes(p.Pinned))
 					}
+					t.flush()
+				})
+			})
+		},
+	}
+}
+
+func (c *cli) checkpointShowCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "show PROJECT/BRANCH CHECKPOINT", Short: "Show a checkpoint", Example: "  holdfast checkpoint show shop/production 20261120T140311123Z-1a2b3c4d", Args: cobra.ExactArgs(2), ValidArgsFunction: c.completeBranches,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.onBranch(cmd.Context(), args[:1], func(client *api.Client, ref holdfast.BranchRef) error {
+				p, err := client.Checkpoint(cmd.Context(), ref, args[1])
+				if err != nil {
+					return err
+				}
+				return c.show(p, func(w io.Writer) {
+					t := newTable(w, "checkpoint", p.ID)
+					t.row("at", p.At.Local().Format("2006-01-02 15:04:05.000 MST"))
+					t.row("WAL position", fmt.Sprintf("%s on timeline %d", p.LSN, p.Timeline))
+					t.row("reason", p.Reason)
+					t.row("label", p.Label)
+					t.row("code", p.Code)
+					t.row("schema", p.SchemaFingerprint)
+					t.row("pinned", yes(p.Pinned))
 					t.flush()
 				})
 			})

@@ -17,6 +17,9 @@ type Checkpoint struct {
 	Reason string    `json:"reason" enum:"manual,daily,before_publish,before_restore,before_sync,before_removal"`
 	Code   string    `json:"code,omitempty" doc:"The commit of the code that belongs to it."`
 	Pinned bool      `json:"pinned" doc:"It is kept until it is unpinned."`
+
+	SchemaFingerprint string `json:"schema_fingerprint,omitempty" doc:"Equal for equal schemas. It is read a moment after the checkpoint is made, and left out for one that was made while the branch slept."`
+	Timeline          uint32 `json:"timeline" doc:"PostgreSQL's; each restore in place begins another."`
 }
 
 // NewCheckpoint asks for a checkpoint of the present moment.
@@ -56,6 +59,11 @@ type LocationTest struct {
 // Checkpoints lists a branch's checkpoints.
 func (c *Client) Checkpoints(ctx context.Context, ref holdfast.BranchRef) ([]Checkpoint, error) {
 	return list[Checkpoint](ctx, c, refPath(CheckpointsPath, ref))
+}
+
+// Checkpoint returns one checkpoint.
+func (c *Client) Checkpoint(ctx context.Context, ref holdfast.BranchRef, id string) (Checkpoint, error) {
+	return call[Checkpoint](ctx, c, http.MethodGet, Path(CheckpointPath, ref.Project, ref.Branch, id), nil)
 }
 
 // CreateCheckpoint names the present moment of a branch.

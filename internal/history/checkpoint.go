@@ -155,6 +155,16 @@ func (a *Archive) PinCheckpoint(ctx context.Context, id holdfast.CheckpointID, p
 	return a.putCheckpoint(c)
 }
 
+// SetSchemaFingerprint notes the fingerprint of the schema that a checkpoint has: reading a schema takes longer than a checkpoint may.
+func (a *Archive) SetSchemaFingerprint(ctx context.Context, id holdfast.CheckpointID, fingerprint string) error {
+	c, err := a.CheckpointByID(ctx, id)
+	if err != nil || c.SchemaFingerprint == fingerprint {
+		return err
+	}
+	c.SchemaFingerprint = fingerprint
+	return a.putCheckpoint(c)
+}
+
 // DeleteCheckpoint forgets a checkpoint. Its moment can still be restored by its time while it lies in the window.
 func (a *Archive) DeleteCheckpoint(ctx context.Context, id holdfast.CheckpointID) error {
 	if _, err := a.CheckpointByID(ctx, id); err != nil {

@@ -2,11 +2,15 @@ package platform
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/fleet"
 	"github.com/holdfast/holdfast/internal/history"
+	"github.com/holdfast/holdfast/internal/schema"
 	"github.com/holdfast/holdfast/internal/store"
 )
 
@@ -30,6 +34,8 @@ func (p *Platform) CreateCheckpoint(ctx context.Context, who holdfast.Principal,
 	if err != nil {
 		return holdfast.Checkpoint{}, err
 	}
+	// Reading a large schema takes longer than making a checkpoint may.
+	p.checkpoints.reading.Go(func() { p.fingerprint(context.WithoutCancel(ctx), b, c.ID) })
 	return c, p.recordAlone(ctx, who, "checkpoint.create", ref.String(), map[string]any{"checkpoint": c.ID, "label": c.Label})
 }
 
@@ -44,6 +50,64 @@ func (p *Platform) checkpoint(ctx context.Context, b store.Branch, r history.Che
 	return archive.Checkpoint(ctx, r)
 }
 
+// autoCheckpoint names the moment before the product does something to a branch that cannot be taken back otherwise. A branch without a
+// history gets none, which is no error: the zero checkpoint is returned then.
+func (p *Platform) autoCheckpoint(ctx context.Context, b store.Branch, reason holdfast.CheckpointReason) (holdfast.Checkpoint, error) {
+	if !hasHistory(b) {
+		return holdfast.Checkpoint{}, nil
+	}
+	c, err := p.checkpoint(ctx, b, history.CheckpointRequest{Reason: reason})
+	if err != nil {
+		return holdfast.Checkpoint{}, fmt.Errorf("make a checkpoint of %s: %w", b.Ref(), err)
+	}
+	p.fingerprint(ctx, b, c.ID) // before the caller changes the schema
+	return c, nil
+}
+
+// checkpoints is what is done to checkpoints beside the calls that make them.
+type checkpoints struct {
+	change  sync.Mutex // a checkpoint is read, changed and written under it
+	reading sync.WaitGroup
+}
+
+// fingerprintPatience bounds the reading of a schema.
+const fingerprintPatience = time.Minute
+
+// fingerprint notes what the schema of a checkpoint is that was just made. A branch that sleeps is not woken for it; then it stays
+// unknown.
+func (p *Platform) fingerprint(ctx context.Context, b store.Branch, id holdfast.CheckpointID) {
+	ctx, cancel := context.WithTimeout(ctx, fingerprintPatience)
+	defer cancel()
+	catalog, err := p.readSchemaAwake(ctx, b)
+	var archive *history.Archive
+	if err == nil {
+		archive, err = p.archive(b)
+	}
+	if err == nil {
+		p.checkpoints.change.Lock()
+		err = archive.SetSchemaFingerprint(ctx, id, catalog.Fingerprint())
+		p.checkpoints.change.Unlock()
+	}
+	if err != nil && !errors.Is(err, fleet.ErrAsleep) && holdfast.KindOf(err) != holdfast.NotFound {
+		p.log.Warn("note the schema of a checkpoint", "branch", b.ID, "checkpoint", id, "err", err)
+	}
+}
+
+// readSchemaAwake reads a branch's schema; it is fleet.ErrAsleep when the branch is not awake.
+func (p *Platform) readSchemaAwake(ctx context.Context, b store.Branch) (*schema.Catalog, error) {
+	release, err := p.fleet.HoldAwake(b.ID)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	conn, err := p.fleet.Admin(ctx, b.ID, b.Ref().Database())
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	return schema.Read(ctx, conn.Conn)
+}
+
 // Checkpoints lists a branch's checkpoints, the newest first.
 func (p *Platform) Checkpoints(ctx context.Context, who holdfast.Principal, ref holdfast.BranchRef) ([]holdfast.Checkpoint, error) {
 	b, err := p.findBranch(ctx, who, ref, holdfast.MayRead)
@@ -55,6 +119,19 @@ func (p *Platform) Checkpoints(ctx context.Context, who holdfast.Principal, ref 
 		return nil, err
 	}
 	return archive.Checkpoints(ctx)
+}
+
+// Checkpoint shows one checkpoint.
+func (p *Platform) Checkpoint(ctx context.Context, who holdfast.Principal, ref holdfast.BranchRef, id holdfast.CheckpointID) (holdfast.Checkpoint, error) {
+	b, err := p.findBranch(ctx, who, ref, holdfast.MayRead)
+	if err != nil {
+		return holdfast.Checkpoint{}, err
+	}
+	archive, err := p.archive(b)
+	if err != nil {
+		return holdfast.Checkpoint{}, err
+	}
+	return archive.CheckpointByID(ctx, id)
 }
 
 // PinCheckpoint keeps a checkpoint, and the history that it needs, until it is unpinned.
@@ -76,7 +153,10 @@ func (p *Platform) changeCheckpoint(ctx context.Context, who holdfast.Principal,
 	if err != nil {
 		return err
 	}
-	if err := do(archive); err != nil {
+	p.checkpoints.change.Lock()
+	err = do(archive)
+	p.checkpoints.change.Unlock()
+	if err != nil {
 		return err
 	}
 	return p.recordAlone(ctx, who, action, ref.String(), map[string]any{"checkpoint": id})
@@ -134,7 +214,7 @@ func (p *Platform) dailyCheckpoint(ctx context.Context, b store.Branch, archive 
 			return nil
 		}
 	}
-	if _, err = p.checkpoint(ctx, b, history.CheckpointRequest{Reason: holdfast.DailyCheckpoint}); err != nil {
+	if _, err = p.autoCheckpoint(ctx, b, holdfast.DailyCheckpoint); err != nil {
 		return err
 	}
 	return p.startBase(b.ID) // an increment of the pages that changed: no restore has more than a day to replay

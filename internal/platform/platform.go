@@ -61,6 +61,7 @@ type Platform struct {
 	sizes     sizes
 
 	histories       histories
+	checkpoints     checkpoints
 	spool           string
 	localRepository holdfast.Location
 	openLocation    func(ctx context.Context, l store.Location, keys [][]byte) (history.Location, error)
@@ -144,6 +145,7 @@ func (p *Platform) quiet() {
 	p.stop()
 	p.jobs.close()
 	p.wg.Wait()
+	p.checkpoints.reading.Wait()
 }
 
 // Ready says whether requests can be served.

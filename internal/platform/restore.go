@@ -233,9 +233,9 @@ func (p *Platform) runRestore(ctx context.Context, r *run) (any, error) {
 	}
 	r.Steps(3)
 	if !p.fleet.Exchanged(spec(b), spec(kept)) {
-		if c, err := p.checkpoint(ctx, b, history.CheckpointRequest{Reason: holdfast.BeforeRestoreCheckpoint}); err != nil {
+		if c, err := p.autoCheckpoint(ctx, b, holdfast.BeforeRestoreCheckpoint); err != nil {
 			r.Log("no checkpoint before the restore: " + err.Error()) // the state itself is kept as a branch
-		} else {
+		} else if c.ID != "" {
 			r.Log("checkpoint " + string(c.ID) + " made")
 		}
 		if err := p.restoreAside(ctx, r, b, input, roles); err != nil {

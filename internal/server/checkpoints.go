@@ -47,6 +47,11 @@ func (s *Server) checkpointRoutes() {
 			c, err := p.CreateCheckpoint(ctx, who, in.ref(), platform.NewCheckpoint{Label: in.Body.Label, Code: in.Body.Code, Pinned: in.Body.Pinned})
 			return viewCheckpoint(c), err
 		})
+	add(s, route{method: http.MethodGet, path: api.CheckpointPath, id: "get-checkpoint", tag: "history", summary: "One checkpoint"},
+		func(ctx context.Context, who holdfast.Principal, in *CheckpointPath) (api.Checkpoint, error) {
+			c, err := p.Checkpoint(ctx, who, in.ref(), holdfast.CheckpointID(in.Checkpoint))
+			return viewCheckpoint(c), err
+		})
 	addEmpty(s, route{method: http.MethodPatch, path: api.CheckpointPath, id: "pin-checkpoint", tag: "history", summary: "Keep a checkpoint until it is unpinned"},
 		func(ctx context.Context, who holdfast.Principal, in *pinInput) error {
 			return p.PinCheckpoint(ctx, who, in.ref(), holdfast.CheckpointID(in.Checkpoint), in.Body.Pinned)
@@ -59,7 +64,8 @@ func (s *Server) checkpointRoutes() {
 }
 
 func viewCheckpoint(c holdfast.Checkpoint) api.Checkpoint {
-	return api.Checkpoint{ID: string(c.ID), At: c.At, LSN: c.LSN.String(), Label: c.Label, Reason: string(c.Reason), Code: c.Code, Pinned: c.Pinned}
+	return api.Checkpoint{ID: string(c.ID), At: c.At, LSN: c.LSN.String(), Label: c.Label, Reason: string(c.Reason), Code: c.Code, Pinned: c.Pinned,
+		SchemaFingerprint: c.SchemaFingerprint, Timeline: c.Timeline}
 }
 
 func (s *Server) locationRoutes() {
