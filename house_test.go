@@ -36,6 +36,7 @@ var arrows = map[string][]string{
 	"internal/server":        {"internal/platform", "internal/api"},
 	"internal/mcp":           {"internal/platform", "internal/api"},
 	"internal/pgtest":        {"internal/postgres"},
+	"internal/servetest":     {"internal/pgtest", "internal/api"},
 	"internal/blob/blobtest": {"internal/blob"},
 }
 
@@ -48,7 +49,7 @@ var testArrows = map[string][]string{
 var wiring = []string{"cmd/", "test", "bench", "examples/"}
 
 // testOnly are the rooms that no file of the product may import.
-var testOnly = []string{"internal/pgtest", "internal/blob/blobtest", "testing"}
+var testOnly = []string{"internal/pgtest", "internal/servetest", "internal/blob/blobtest", "testing"}
 
 var badNames = []string{"util", "utils", "common", "helpers", "models", "types", "manager", "core", "base"}
 

@@ -9,7 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
+
+	"github.com/holdfast/holdfast/internal/servetest"
 )
 
 // command is one run of a program and what came of it.
@@ -76,47 +77,35 @@ func (s *server) must(t *testing.T, args ...string) string {
 }
 
 // background is a program that runs beside the test.
-type background struct {
-	process   *exec.Cmd
-	out, errs *transcript
-	ended     chan struct{}
-}
+type background struct{ *servetest.Process }
 
 // begin starts a program. It is killed after the test.
-func (c command) begin(t *testing.T, program string, args ...string) *background {
+func (c command) begin(t *testing.T, program string, args ...string) background {
 	t.Helper()
-	b := &background{process: exec.Command(program, args...), out: &transcript{}, errs: &transcript{}, ended: make(chan struct{})}
-	b.process.Stdout, b.process.Stderr, b.process.Env, b.process.Dir = b.out, b.errs, c.env, c.dir
-	b.process.SysProcAttr = &syscall.SysProcAttr{Credential: c.as}
-	if err := b.process.Start(); err != nil {
+	cmd := exec.Command(program, args...)
+	cmd.Env, cmd.Dir, cmd.SysProcAttr = c.env, c.dir, &syscall.SysProcAttr{Credential: c.as}
+	b, err := servetest.Begin(cmd)
+	if err != nil {
 		t.Fatal(err)
 	}
-	go func() {
-		_ = b.process.Wait() // how it ended is in its state
-		close(b.ended)
-	}()
-	t.Cleanup(func() {
-		_ = b.process.Process.Kill() // it may have ended
-		<-b.ended
-	})
-	return b
+	b.KillAfter(t)
+	return background{b}
 }
 
-// signal sends a signal and returns the exit code.
-func (b *background) signal(t *testing.T, signal syscall.Signal) int {
+// signal sends a signal, waits until the program has ended and returns its exit code, -1 when the signal killed it.
+func (b background) signal(t *testing.T, signal syscall.Signal) int {
 	t.Helper()
-	if err := b.process.Process.Signal(signal); err != nil {
+	if err := b.Signal(signal); err != nil {
 		t.Fatal(err)
 	}
 	return b.wait(t)
 }
 
-func (b *background) wait(t *testing.T) int {
+func (b background) wait(t *testing.T) int {
 	t.Helper()
-	select {
-	case <-b.ended:
-	case <-time.After(patience):
-		t.Fatalf("%s does not end:\n%s%s", b.process.Path, b.out, b.errs)
+	code, err := b.Wait()
+	if err != nil {
+		t.Fatal(err)
 	}
-	return b.process.ProcessState.ExitCode()
+	return code
 }

@@ -14,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/holdfast/holdfast/internal/api"
+	"github.com/holdfast/holdfast/internal/servetest"
 )
 
 var variables = []string{"DATABASE_URL", "PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE"}
@@ -321,9 +322,9 @@ func TestInterruptingACommandThatWaitsLeavesTheJob(t *testing.T) {
 	t.Parallel()
 	s := shared(t)
 	w := s.user("").begin(t, binary, "project", "create", "patient", "--sample", "--rows", "100000")
-	until(t, "the command follows its job", func() bool { return strings.Contains(w.errs.String(), "/3]") })
+	servetest.Until(t, "the command follows its job", func() bool { return strings.Contains(w.Log.String(), "/3]") })
 	if code := w.signal(t, syscall.SIGINT); code != 130 {
-		t.Errorf("it ended with %d: %s", code, w.errs)
+		t.Errorf("it ended with %d: %s", code, w.Log)
 	}
 	var jobs []api.Job
 	readJSON(t, s.must(t, "job", "list", "patient", "--json"), &jobs)

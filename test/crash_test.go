@@ -13,6 +13,7 @@ import (
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/api"
+	"github.com/holdfast/holdfast/internal/servetest"
 )
 
 // Clients lose their connections with the front door; what they were told is committed stays, and the database itself never
@@ -53,7 +54,7 @@ func TestAKilledControlPlaneLosesNothingAndAdoptsItsServers(t *testing.T) {
 	}
 	w.check(t, s, production)
 	fast.check(t, s, development) // its server did not crash, so not even asynchronous commits are lost
-	checkPgbench(t, s, production, load.out.String())
+	checkPgbench(t, s, production, load.Out.String())
 	// It is ours in every way: it can be stopped and started.
 	s.must(t, "sleep", production.String(), "--force")
 	s.must(t, "psql", production.String(), "--", "-Xc", "SELECT 1")
@@ -90,7 +91,7 @@ func TestAKilledPostmasterComesBackAndLosesNothing(t *testing.T) {
 	}
 	w.all.Wait()
 	// Nobody asks for it: it comes back by itself.
-	until(t, "the server is back", func() bool {
+	servetest.Until(t, "the server is back", func() bool {
 		now := s.postmaster(t, production)
 		return now.pid != "" && now.pid != before.pid && s.branch(t, production).Activity == "awake"
 	})
@@ -110,13 +111,13 @@ func TestAClientThatComesAfterACrashWaits(t *testing.T) {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the session notices", func() bool {
+	servetest.Until(t, "the session notices", func() bool {
 		_, err := conn.Exec(t.Context(), "SELECT 1")
 		return err != nil
 	})
 	// A session of the moment of the crash may still be let in to the dying server; the next one is not.
 	var last error
-	until(t, "a client is served", func() bool {
+	servetest.Until(t, "a client is served", func() bool {
 		c, err := pgconn.Connect(t.Context(), s.connection(t, production).URL)
 		if err == nil {
 			_, err = c.Exec(t.Context(), "SELECT n FROM kept").ReadAll()
@@ -145,17 +146,15 @@ func TestAStalePidFileOfAnotherProcessIsRecognised(t *testing.T) {
 	s.signal(t, syscall.SIGTERM)
 	bystander := s.user("").begin(t, "sleep", "600")
 	lines := strings.SplitN(string(raw), "\n", 2)
-	stale := strconv.Itoa(bystander.process.Process.Pid) + "\n" + lines[1]
+	stale := strconv.Itoa(bystander.Pid()) + "\n" + lines[1]
 	if err := os.WriteFile(pidFile, []byte(stale), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s.start(t)
 	s.must(t, "psql", development.String(), "--", "-Xc", "SELECT 1")
 	s.must(t, "sleep", development.String())
-	select {
-	case <-bystander.ended:
+	if bystander.Gone() {
 		t.Error("the other process was ended")
-	default:
 	}
 }
 
@@ -165,13 +164,13 @@ func TestAFirstStartThatIsKilledIsFinishedByTheNext(t *testing.T) {
 	s := newServer(t, place(t), nil, "--sample", "shop", "--rows", "2000")
 	for _, step := range []string{"[1/3]", "[2/3]"} {
 		s.launch(t)
-		until(t, "the step "+step, func() bool { return strings.Contains(s.log.String(), step) || s.gone() })
+		servetest.Until(t, "the step "+step, func() bool { return strings.Contains(s.process.Log.String(), step) || s.process.Gone() })
 		s.signal(t, syscall.SIGKILL)
 	}
 	s.start(t)
-	urls := printedURL.FindAllString(s.out.String(), -1)
+	urls := printedURL.FindAllString(s.process.Out.String(), -1)
 	if len(urls) != 2 {
-		t.Fatalf("it said:\n%s", s.out)
+		t.Fatalf("it said:\n%s", s.process.Out)
 	}
 	for _, url := range urls {
 		if got := s.user("").must(t, "psql", url, "-XAtc", "SELECT count(*) > 0 FROM messages"); got != "t\n" {

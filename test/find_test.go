@@ -59,9 +59,9 @@ func TestHowACommandFindsItsServer(t *testing.T) {
 func TestTheSetUpLinkIsRedeemedOnce(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	_, rest, found := strings.Cut(s.out.String(), "set-up link")
+	_, rest, found := strings.Cut(s.process.Out.String(), "set-up link")
 	if !found {
-		t.Fatalf("it said:\n%s", s.out)
+		t.Fatalf("it said:\n%s", s.process.Out)
 	}
 	link := strings.Fields(rest)[0]
 	elsewhere := s.user("", "HOLDFAST_DATA="+filepath.Join(s.home, "nothing"))

@@ -17,13 +17,13 @@ func refused(t *testing.T, s *server, code int, says ...string) {
 	t.Helper()
 	before := listing(t, s.data)
 	s.launch(t)
-	got := s.wait(t)
+	got := s.process.wait(t)
 	if got != code {
 		t.Errorf("it ended with %d, want %d", got, code)
 	}
 	for _, want := range append(says, "hint: ") {
-		if !strings.Contains(s.log.String(), want) {
-			t.Errorf("it does not say %q:\n%s", want, s.log)
+		if !strings.Contains(s.process.Log.String(), want) {
+			t.Errorf("it does not say %q:\n%s", want, s.process.Log)
 		}
 	}
 	if after := listing(t, s.data); after != before {

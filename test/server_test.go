@@ -1,18 +1,14 @@
 package test
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"io/fs"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -22,10 +18,11 @@ import (
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/api"
 	"github.com/holdfast/holdfast/internal/pgtest"
+	"github.com/holdfast/holdfast/internal/servetest"
 )
 
 // patience bounds every wait for a process. It is waited for in full only when something is broken.
-const patience = 2 * time.Minute
+const patience = servetest.Patience
 
 // server is a `holdfast serve` and how it was started, so that it can be started again.
 type server struct {
@@ -37,28 +34,7 @@ type server struct {
 	as            *syscall.Credential // nil: the user of this process
 	keep          bool                // it outlives the test that starts it
 
-	process *exec.Cmd
-	out     *transcript // what users see
-	log     *transcript
-	ended   chan struct{} // closed when the process has ended
-}
-
-// transcript is written by a process while a test reads it.
-type transcript struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *transcript) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *transcript) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
+	process background
 }
 
 // place returns an empty directory that everybody may enter. After the test whatever works in it is killed and it is removed.
@@ -75,7 +51,7 @@ func place(t *testing.T) string {
 // newServer plans a server below dir, with data directory and home directory of its own, and does not start it.
 func newServer(t *testing.T, dir string, as *syscall.Credential, args ...string) *server {
 	t.Helper()
-	s := &server{data: filepath.Join(dir, "data"), home: filepath.Join(dir, "home"), http: "127.0.0.1:0", gateway: "127.0.0.1:0", args: args, as: as}
+	s := &server{data: filepath.Join(dir, "data"), home: filepath.Join(dir, "home"), args: args, as: as}
 	if err := os.MkdirAll(s.home, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -108,12 +84,12 @@ func (s *server) start(t *testing.T) {
 	deadline := time.Now().Add(patience)
 	for {
 		s.launch(t)
-		until(t, "the server says hello", func() bool { return s.gone() || strings.HasSuffix(s.out.String(), "\n\n") })
-		if !s.gone() {
+		err := s.process.Greeted()
+		if err == nil {
 			break
 		}
-		if !strings.Contains(s.log.String(), "is taken by another program") || time.Now().After(deadline) {
-			t.Fatalf("the server ended with %d:\n%s%s", s.process.ProcessState.ExitCode(), s.out, s.log)
+		if !strings.Contains(err.Error(), "is taken by another program") || time.Now().After(deadline) {
+			t.Fatal(err)
 		}
 	}
 	s.meet(t)
@@ -122,92 +98,43 @@ func (s *server) start(t *testing.T) {
 // launch starts the process and waits for nothing.
 func (s *server) launch(t *testing.T) {
 	t.Helper()
-	s.out, s.log, s.ended = &transcript{}, &transcript{}, make(chan struct{})
-	s.process = exec.Command(binary, append([]string{"serve", "--data", s.data, "--http", s.http, "--gateway", s.gateway, "--log-level", "debug"}, s.args...)...)
-	s.process.Env = s.environment("HOLDFAST_DATA=")
-	s.process.Dir = filepath.Dir(s.data) // by which a guard finds and ends it if this process dies
-	s.process.Stdout, s.process.Stderr = s.out, s.log
-	s.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: s.as}
-	if err := s.process.Start(); err != nil {
+	process, err := servetest.Launch(servetest.Options{Binary: binary, Data: s.data, HTTP: s.http, Gateway: s.gateway, Args: append([]string{"--log-level", "debug"}, s.args...),
+		Env: s.environment("HOLDFAST_DATA="), As: s.as,
+		Dir: filepath.Dir(s.data)}) // by which a guard finds and ends it if this process dies
+	if err != nil {
 		t.Fatal(err)
 	}
-	process, ended, out, log := s.process, s.ended, s.out, s.log
-	go func() {
-		_ = process.Wait() // how it ended is in its state
-		close(ended)
-	}()
-	if s.keep {
-		return
+	s.process = background{process}
+	if !s.keep {
+		process.KillAfter(t)
 	}
-	t.Cleanup(func() {
-		_ = process.Process.Kill() // it may have ended
-		<-ended
-		if t.Failed() {
-			t.Logf("the server said:\n%s%s", out, last(log.String(), 8000))
-		}
-	})
 }
 
 // meet learns the addresses that the server got and makes a client of its API.
 func (s *server) meet(t *testing.T) {
 	t.Helper()
-	var note struct{ URL string }
-	raw, err := os.ReadFile(filepath.Join(s.data, "server.json"))
-	if err == nil {
-		err = json.Unmarshal(raw, &note)
-	}
+	client, err := s.process.Client()
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := os.ReadFile(filepath.Join(s.data, "admin.token"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s.Client, err = api.NewClient(note.URL, strings.TrimSpace(string(token)), "test"); err != nil {
-		t.Fatal(err)
-	}
+	s.Client = client
 	info, err := s.Server(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.http, s.gateway = strings.TrimPrefix(note.URL, "http://"), info.Gateway
-}
-
-func (s *server) gone() bool {
-	select {
-	case <-s.ended:
-		return true
-	default:
-		return false
-	}
+	s.http, s.gateway = strings.TrimPrefix(s.URL(), "http://"), info.Gateway
 }
 
 // signal sends a signal to the server alone, waits until it has ended and returns its exit code, -1 when the signal killed it.
 func (s *server) signal(t *testing.T, signal syscall.Signal) int {
 	t.Helper()
-	if err := s.process.Process.Signal(signal); err != nil {
-		t.Fatal(err)
-	}
-	return s.wait(t)
-}
-
-func (s *server) wait(t *testing.T) int {
-	t.Helper()
-	select {
-	case <-s.ended:
-	case <-time.After(patience):
-		t.Fatalf("the server does not end:\n%s", s.log)
-	}
-	return s.process.ProcessState.ExitCode()
+	return s.process.signal(t, signal)
 }
 
 // environment is that of a user with a home of its own and nothing else that would lead a command somewhere.
 func (s *server) environment(further ...string) []string {
 	env := []string{"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8", "HOME=" + s.home, "XDG_CONFIG_HOME=" + filepath.Join(s.home, "config"), "HOLDFAST_DATA=" + s.data}
-	if path := os.Getenv("HOLDFAST_TEST_PG"); path != "" {
-		env = append(env, "HOLDFAST_POSTGRESQL="+strings.ReplaceAll(path, ":", ","))
-	}
-	return append(env, further...)
+	return append(append(env, servetest.PostgreSQL()...), further...)
 }
 
 // postmaster is the process of a branch's server, and when it started, as its pid file says.
@@ -257,12 +184,7 @@ func (s *server) starts(t *testing.T, ref holdfast.BranchRef) int {
 // project creates a project and waits until it is there.
 func (s *server) project(t *testing.T, ask api.NewProject) (development, production holdfast.BranchRef) {
 	t.Helper()
-	job, err := s.CreateProject(t.Context(), ask)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended, err := s.FollowJob(t.Context(), job.ID, func(api.Job) {})
-	if err = errors.Join(err, ended.Err()); err != nil {
+	if err := servetest.CreateProject(t.Context(), s.Client, ask); err != nil {
 		t.Fatal(err)
 	}
 	return holdfast.BranchRef{Project: ask.Name, Branch: "development"}, holdfast.BranchRef{Project: ask.Name, Branch: "production"}
@@ -309,20 +231,6 @@ func execute(t *testing.T, conn *pgx.Conn, statement string, args ...any) {
 	t.Helper()
 	if _, err := conn.Exec(t.Context(), statement, args...); err != nil {
 		t.Fatalf("%s: %v", statement, err)
-	}
-}
-
-// until polls: the other side is a process that gives no signal.
-func until(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	tick, end := time.NewTicker(20*time.Millisecond), time.After(patience)
-	defer tick.Stop()
-	for !is() {
-		select {
-		case <-tick.C:
-		case <-end:
-			t.Fatalf("gave up waiting: %s", what)
-		}
 	}
 }
 

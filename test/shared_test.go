@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/api"
@@ -62,11 +60,5 @@ func (c *sharedServer) end() {
 	if c.s == nil {
 		return
 	}
-	_ = c.s.process.Process.Signal(syscall.SIGINT) // it may have ended
-	select {
-	case <-c.s.ended:
-	case <-time.After(patience):
-		_ = c.s.process.Process.Kill()
-		<-c.s.ended
-	}
+	_ = c.s.process.Stop()
 }

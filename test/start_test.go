@@ -47,10 +47,10 @@ func TestFirstStartAndEveryLaterOneAsANormalUser(t *testing.T) {
 func firstStartAndEveryLaterOne(t *testing.T, as *syscall.Credential) {
 	s := newServer(t, place(t), as, "--sample", "shop", "--rows", "2000")
 	s.start(t)
-	urls := printedURL.FindAllString(s.out.String(), -1)
-	link := regexp.MustCompile(`http://127\.0\.0\.1:\d+/setup#(\S+)`).FindStringSubmatch(s.out.String())
-	if len(urls) != 2 || link == nil || !strings.Contains(s.out.String(), s.URL()) {
-		t.Fatalf("the first start said:\n%s", s.out)
+	urls := printedURL.FindAllString(s.process.Out.String(), -1)
+	link := regexp.MustCompile(`http://127\.0\.0\.1:\d+/setup#(\S+)`).FindStringSubmatch(s.process.Out.String())
+	if len(urls) != 2 || link == nil || !strings.Contains(s.process.Out.String(), s.URL()) {
+		t.Fatalf("the first start said:\n%s", s.process.Out)
 	}
 	if !strings.Contains(urls[0], "/shop_development?") || !strings.Contains(urls[1], "/shop_production?") {
 		t.Errorf("the connection strings are %q", urls)
@@ -67,16 +67,16 @@ func firstStartAndEveryLaterOne(t *testing.T, as *syscall.Credential) {
 	if left := pgtest.ProcessesBelow(t, s.data); len(left) > 0 {
 		t.Errorf("processes %v are left", left)
 	}
-	firstLog := s.log.String()
+	firstLog := s.process.Log.String()
 
 	s.start(t)
-	if said := s.out.String(); strings.Contains(said, "/setup#") || printedURL.MatchString(said) {
+	if said := s.process.Out.String(); strings.Contains(said, "/setup#") || printedURL.MatchString(said) {
 		t.Errorf("a later start tells secrets again:\n%s", said)
 	}
 	if after := remembered(t, s); after != before {
 		t.Errorf("before the restart it was %+v, after it %+v", before, after)
 	}
-	checkNoSecretLies(t, s, firstLog+s.log.String(), link[1], urls)
+	checkNoSecretLies(t, s, firstLog+s.process.Log.String(), link[1], urls)
 }
 
 // memory is what a restart must not change.
@@ -178,7 +178,7 @@ func TestCtrlCThatComesTwiceStopsOnce(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	s.project(t, api.NewProject{Name: "shop"})
-	if err := s.process.Process.Signal(syscall.SIGINT); err != nil {
+	if err := s.process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
 	if code := s.signal(t, syscall.SIGINT); code != 0 {

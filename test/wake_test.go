@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/holdfast/holdfast/internal/servetest"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -117,7 +118,7 @@ func TestSleepIsRefusedWhileSomebodyWorks(t *testing.T) {
 		running <- err
 	}()
 	watcher := s.connect(t, production)
-	until(t, "the long query runs", func() bool {
+	servetest.Until(t, "the long query runs", func() bool {
 		return value[int](t, watcher, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active'") == 1
 	})
 	for _, ref := range []string{development.String(), production.String()} {
@@ -158,7 +159,7 @@ func TestABranchFallsAsleepOnlyWhenNobodyWorks(t *testing.T) {
 	}()
 	idle := s.connect(t, unused) // later than the others: when this one has been idle long enough, so have they
 	execute(t, idle, "SELECT 1")
-	until(t, "the branch that nobody uses falls asleep", func() bool { return s.branch(t, unused).Activity == "asleep" })
+	servetest.Until(t, "the branch that nobody uses falls asleep", func() bool { return s.branch(t, unused).Activity == "asleep" })
 	for _, ref := range []fmt.Stringer{transaction, query} {
 		if o := s.must(t, "branch", "show", ref.String()); !containsLine(o, "state", "awake") {
 			t.Errorf("%s:\n%s", ref, o)

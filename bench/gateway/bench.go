@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/holdfast/holdfast/internal/pgtest"
 	"github.com/holdfast/holdfast/internal/postgres"
 )
 
@@ -66,7 +67,7 @@ func run(ctx context.Context, o options) error {
 }
 
 func measureAll(ctx context.Context, o options, server *postgres.Server, targets []target) error {
-	pgbench, err := postgres.FindProgram(ctx, nil, "pgbench", server.Installation().Major)
+	pgbench, err := postgres.FindProgram(ctx, pgtest.Setting(), "pgbench", server.Installation().Major)
 	if err != nil {
 		return err
 	}

@@ -13,11 +13,12 @@ import (
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/gateway"
+	"github.com/holdfast/holdfast/internal/pgtest"
 	"github.com/holdfast/holdfast/internal/postgres"
 )
 
 func startServer(ctx context.Context, dir string) (*postgres.Server, error) {
-	found, err := postgres.Find(ctx, nil)
+	found, err := postgres.Find(ctx, pgtest.Setting())
 	if err != nil {
 		return nil, err
 	}

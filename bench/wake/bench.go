@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/pgtest"
 	"github.com/holdfast/holdfast/internal/postgres"
 )
 
@@ -42,7 +43,7 @@ func run(ctx context.Context, o options) error {
 	if err := os.Chmod(dir, 0o711); err != nil { // the servers' account passes through
 		return err
 	}
-	installs, err := postgres.Find(ctx, nil)
+	installs, err := postgres.Find(ctx, pgtest.Setting())
 	if err != nil {
 		return err
 	}
@@ -50,7 +51,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	psql, err := postgres.FindProgram(ctx, nil, "psql", install.Major)
+	psql, err := postgres.FindProgram(ctx, pgtest.Setting(), "psql", install.Major)
 	if err != nil {
 		return err
 	}

@@ -280,7 +280,7 @@ func contractTokens(t *testing.T, s *serving) {
 }
 
 func contractSetup(t *testing.T, s *serving) {
-	_, secret, _ := strings.Cut(s.out.String(), "setup#")
+	_, secret, _ := strings.Cut(s.Out.String(), "setup#")
 	secret = strings.Fields(secret)[0]
 	stranger, err := api.NewClient(s.URL(), "", "test")
 	if err != nil {

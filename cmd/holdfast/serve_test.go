@@ -1,102 +1,53 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/api"
 	"github.com/holdfast/holdfast/internal/pgtest"
+	"github.com/holdfast/holdfast/internal/servetest"
 )
-
-// patience bounds what a test waits for from a process; it is never waited for in full unless something is broken.
-const testPatience = 2 * time.Minute
 
 // serving is a server that runs as a process of its own.
 type serving struct {
+	*servetest.Process
 	*api.Client
-	dir  string
-	cmd  *exec.Cmd
-	out  *buffer
-	errs *buffer
-	done chan struct{} // closed when the process has ended
-}
-
-// buffer is written by a process and read by a test at the same time.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
+	dir string
 }
 
 // launch starts `holdfast serve` in dir and does not wait for it.
 func launch(t *testing.T, dir string, args ...string) *serving {
 	t.Helper()
 	pgtest.Installation(t) // skips where there is none
-	s := &serving{dir: dir, out: &buffer{}, errs: &buffer{}, done: make(chan struct{})}
-	s.cmd = exec.Command("holdfast", append([]string{"serve", "--data", dir, "--http", "127.0.0.1:0", "--gateway", "127.0.0.1:0", "--log-level", "debug"}, args...)...)
-	s.cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_CONFIG_HOME="+dir)
-	s.cmd.Stdout, s.cmd.Stderr = s.out, s.errs
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := s.cmd.Start(); err != nil {
+	process, err := servetest.Launch(servetest.Options{Binary: "holdfast", Data: dir, Args: append([]string{"--log-level", "debug"}, args...),
+		Env: append(os.Environ(), "HOME="+dir, "XDG_CONFIG_HOME="+dir)})
+	if err != nil {
 		t.Fatal(err)
 	}
-	go func() {
-		s.cmd.Wait()
-		close(s.done)
-	}()
-	t.Cleanup(func() {
-		s.cmd.Process.Kill()
-		<-s.done
-		if t.Failed() {
-			t.Logf("the server said:\n%s%s", s.out, s.errs)
-		}
-	})
-	return s
+	process.KillAfter(t)
+	return &serving{Process: process, dir: dir}
 }
 
 // serveIn starts a server in dir and waits until it is ready and has said hello.
 func serveIn(t *testing.T, dir string, args ...string) *serving {
 	t.Helper()
 	s := launch(t, dir, args...)
-	until(t, "the server is ready", func() bool {
-		select {
-		case <-s.done:
-			t.Fatalf("the server ended: %s%s", s.out, s.errs)
-		default:
-		}
-		return strings.HasSuffix(s.out.String(), "\n\n")
-	})
-	found, err := (&cli{}).localServer(dir)
-	if err != nil {
+	if err := s.Greeted(); err != nil {
 		t.Fatal(err)
 	}
-	if s.Client, err = api.NewClient(found.url, found.token, "test"); err != nil {
+	var err error
+	if s.Client, err = s.Process.Client(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Client.Close() })
@@ -106,29 +57,19 @@ func serveIn(t *testing.T, dir string, args ...string) *serving {
 // stop sends a signal, to the server's whole process group as a terminal does, and returns the exit code.
 func (s *serving) stop(t *testing.T, signal syscall.Signal) int {
 	t.Helper()
-	if err := syscall.Kill(-s.cmd.Process.Pid, signal); err != nil {
+	if err := s.SignalGroup(signal); err != nil {
 		t.Fatal(err)
 	}
-	select {
-	case <-s.done:
-	case <-time.After(testPatience):
-		t.Fatal("the server does not stop")
-	}
-	return s.cmd.ProcessState.ExitCode()
+	return s.wait(t)
 }
 
-// until polls: the other side is a process that gives no signal.
-func until(t *testing.T, what string, is func() bool) {
+func (s *serving) wait(t *testing.T) int {
 	t.Helper()
-	tick, end := time.NewTicker(20*time.Millisecond), time.After(testPatience)
-	defer tick.Stop()
-	for !is() {
-		select {
-		case <-tick.C:
-		case <-end:
-			t.Fatalf("gave up waiting: %s", what)
-		}
+	code, err := s.Wait()
+	if err != nil {
+		t.Fatal(err)
 	}
+	return code
 }
 
 // serveDir is a directory for a server, closed to others but for passing through.
@@ -163,7 +104,7 @@ var (
 func TestAServerFromFirstStartToLastStop(t *testing.T) {
 	dir := serveDir(t)
 	s := serveIn(t, dir, "--sample", "shop", "--rows", "300")
-	said := s.out.String()
+	said := s.Out.String()
 	urls := regexp.MustCompile(`postgres\w*://\S+`).FindAllString(said, -1)
 	link := regexp.MustCompile(`http://127\.0\.0\.1:\d+/setup#hf_setup_\S+`).FindString(said)
 	if len(urls) != 2 || link == "" || !strings.Contains(said, s.URL()) {
@@ -183,10 +124,10 @@ func TestAServerFromFirstStartToLastStop(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkNoSecrets(t, s.errs.String(), urls, link, strings.TrimSpace(string(token)))
+	checkNoSecrets(t, s.Log.String(), urls, link, strings.TrimSpace(string(token)))
 
 	// Twice at once: a terminal sends it to everybody, and whoever started the server passes it on.
-	if err := s.cmd.Process.Signal(syscall.SIGINT); err != nil {
+	if err := s.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
 	if code := s.stop(t, syscall.SIGINT); code != 0 {
@@ -200,7 +141,7 @@ func TestAServerFromFirstStartToLastStop(t *testing.T) {
 	}
 
 	again := serveIn(t, dir, "--sample", "shop", "--rows", "300")
-	if said := again.out.String(); strings.Contains(said, "setup#") || strings.Contains(said, "postgresql://") {
+	if said := again.Out.String(); strings.Contains(said, "setup#") || strings.Contains(said, "postgresql://") {
 		t.Errorf("the second start said:\n%s", said)
 	}
 	con, err := again.Connection(t.Context(), development)
@@ -236,7 +177,9 @@ func checkNoSecrets(t *testing.T, log string, urls []string, secrets ...string) 
 func TestAKilledServerIsSucceeded(t *testing.T) {
 	dir := serveDir(t)
 	s := serveIn(t, dir)
-	createShop(t, s)
+	if err := servetest.CreateProject(t.Context(), s.Client, api.NewProject{Name: "shop"}); err != nil {
+		t.Fatal(err)
+	}
 	con, err := s.Connection(t.Context(), development)
 	if err != nil {
 		t.Fatal(err)
@@ -272,15 +215,15 @@ func TestAFirstStartThatWasKilledIsFinished(t *testing.T) {
 	dir := serveDir(t)
 	sample := []string{"--sample", "shop", "--rows", "300"}
 	s := launch(t, dir, sample...)
-	until(t, "the sample is being made", func() bool { return strings.Contains(s.errs.String(), "making the databases") })
+	servetest.Until(t, "the sample is being made", func() bool { return strings.Contains(s.Log.String(), "making the databases") })
 	s.stop(t, syscall.SIGKILL)
 	if err := os.Remove(filepath.Join(dir, adminTokenFile)); err != nil { // as if the crash had come between the token and its file
 		t.Fatal(err)
 	}
 	next := serveIn(t, dir, sample...)
-	urls := regexp.MustCompile(`postgres\w*://\S+`).FindAllString(next.out.String(), -1)
+	urls := regexp.MustCompile(`postgres\w*://\S+`).FindAllString(next.Out.String(), -1)
 	if len(urls) != 2 {
-		t.Fatalf("it said:\n%s", next.out)
+		t.Fatalf("it said:\n%s", next.Out)
 	}
 	for _, url := range urls {
 		if n := count(t, url, "messages"); n != 300 {
@@ -318,7 +261,7 @@ func TestUnderAServiceManager(t *testing.T) {
 	if got := <-told; got != "READY=1" {
 		t.Errorf("the manager was told %q", got)
 	}
-	if said := s.out.String(); strings.Contains(said, "postgresql://") || !strings.Contains(said, "holdfast env shop/development") {
+	if said := s.Out.String(); strings.Contains(said, "postgresql://") || !strings.Contains(said, "holdfast env shop/development") {
 		t.Errorf("it said:\n%s", said)
 	}
 	before, err := s.Wake(t.Context(), development)
@@ -378,18 +321,6 @@ func TestAFullDiskLeavesNothingHalfMade(t *testing.T) {
 	}
 }
 
-func createShop(t *testing.T, s *serving) {
-	t.Helper()
-	job, err := s.CreateProject(t.Context(), api.NewProject{Name: "shop"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	last, err := s.FollowJob(t.Context(), job.ID, func(api.Job) {})
-	if err = errors.Join(err, last.Err()); err != nil {
-		t.Fatal(err)
-	}
-}
-
 func TestAServerThatCannotStartSaysWhyAndMakesNothing(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -411,9 +342,8 @@ func TestAServerThatCannotStartSaysWhyAndMakesNothing(t *testing.T) {
 	} {
 		dir := filepath.Join(serveDir(t), "deeper")
 		s := launch(t, dir, c.args...)
-		<-s.done
-		if code := s.cmd.ProcessState.ExitCode(); code != c.code || !strings.Contains(s.errs.String(), c.says) {
-			t.Errorf("%s: ended with %d and %s", c.name, code, s.errs)
+		if code := s.wait(t); code != c.code || !strings.Contains(s.Log.String(), c.says) {
+			t.Errorf("%s: ended with %d and %s", c.name, code, s.Log)
 		}
 		if _, err := os.Stat(dir); err == nil {
 			t.Errorf("%s: the data directory was made", c.name)
@@ -425,9 +355,8 @@ func TestASecondServerAndAReadOnlyDirectoryAreRefused(t *testing.T) {
 	dir := serveDir(t)
 	serveIn(t, dir)
 	second := launch(t, dir)
-	<-second.done
-	if code := second.cmd.ProcessState.ExitCode(); code != 6 || !strings.Contains(second.errs.String(), "another holdfast serve runs with the data directory") {
-		t.Errorf("a second server ended with %d and %s", code, second.errs)
+	if code := second.wait(t); code != 6 || !strings.Contains(second.Log.String(), "another holdfast serve runs with the data directory") {
+		t.Errorf("a second server ended with %d and %s", code, second.Log)
 	}
 	readOnly := serveDir(t)
 	if err := os.Chmod(readOnly, 0o555); err != nil {
@@ -440,9 +369,8 @@ func TestASecondServerAndAReadOnlyDirectoryAreRefused(t *testing.T) {
 		t.Cleanup(func() { syscall.Unmount(readOnly, syscall.MNT_DETACH) })
 	}
 	s := launch(t, readOnly)
-	<-s.done
-	if code := s.cmd.ProcessState.ExitCode(); code != 6 || !strings.Contains(s.errs.String(), "cannot be written") {
-		t.Errorf("with a read-only directory it ended with %d and %s", code, s.errs)
+	if code := s.wait(t); code != 6 || !strings.Contains(s.Log.String(), "cannot be written") {
+		t.Errorf("with a read-only directory it ended with %d and %s", code, s.Log)
 	}
 }
 
@@ -453,8 +381,7 @@ func TestSecretsThatAreLostAreNotReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := launch(t, dir)
-	<-s.done
-	if code := s.cmd.ProcessState.ExitCode(); code != 6 || !strings.Contains(s.errs.String(), "secret.key is missing") {
-		t.Errorf("ended with %d and %s", code, s.errs)
+	if code := s.wait(t); code != 6 || !strings.Contains(s.Log.String(), "secret.key is missing") {
+		t.Errorf("ended with %d and %s", code, s.Log)
 	}
 }

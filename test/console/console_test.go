@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -20,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/holdfast/holdfast/internal/pgtest"
+	"github.com/holdfast/holdfast/internal/servetest"
 )
 
 const (
@@ -146,25 +146,7 @@ func connect(t *testing.T, url string) error {
 // server is a built holdfast that serves.
 type server struct {
 	dir, url, link string
-	out            *buffer
-}
-
-// buffer is written by a process and read by the test at the same time.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
+	process        *servetest.Process
 }
 
 var setupLink = regexp.MustCompile(`http://\S+/setup#\S+`)
@@ -177,40 +159,25 @@ func startServer(t *testing.T) *server {
 	if out, err := exec.Command("go", "build", "-o", binary, "../../cmd/holdfast").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
-	s := &server{dir: filepath.Join(pgtest.Dir(t), "data"), out: &buffer{}}
+	s := &server{dir: filepath.Join(pgtest.Dir(t), "data")}
 	if err := os.MkdirAll(s.dir, 0o711); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(binary, "serve", "--data", s.dir, "--http", "127.0.0.1:0", "--gateway", "127.0.0.1:0", "--log-level", "debug")
-	cmd.Env = append(os.Environ(), "HOME="+s.dir, "XDG_CONFIG_HOME="+s.dir)
-	cmd.Stdout, cmd.Stderr = s.out, s.out
-	if err := cmd.Start(); err != nil {
+	var err error
+	s.process, err = servetest.Launch(servetest.Options{Binary: binary, Data: s.dir, Args: []string{"--log-level", "debug"}, Env: append(os.Environ(), "HOME="+s.dir, "XDG_CONFIG_HOME="+s.dir)})
+	if err != nil {
 		t.Fatal(err)
 	}
-	done := make(chan error, 1)
-	go func() { done <- cmd.Wait() }()
 	t.Cleanup(func() {
-		cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-done:
-		case <-time.After(time.Minute):
-			cmd.Process.Kill()
-			<-done
-			t.Error("the server did not stop")
+		if err := s.process.Stop(); err != nil {
+			t.Error(err)
 		}
 	})
-	tick, end := time.NewTicker(20*time.Millisecond), time.After(time.Minute)
-	defer tick.Stop()
-	for s.link == "" {
-		select {
-		case err := <-done:
-			done <- err
-			t.Fatalf("the server ended: %v\n%s", err, s.out)
-		case <-end:
-			t.Fatalf("the server prints no set-up link:\n%s", s.out)
-		case <-tick.C:
-			s.link = setupLink.FindString(s.out.String())
-		}
+	if err := s.process.Greeted(); err != nil {
+		t.Fatal(err)
+	}
+	if s.link = setupLink.FindString(s.process.Out.String()); s.link == "" {
+		t.Fatalf("the server prints no set-up link:\n%s", s.process.Out)
 	}
 	s.url = s.link[:strings.Index(s.link, "/setup#")]
 	return s
@@ -231,7 +198,7 @@ var secrets = regexp.MustCompile(`hf_(admin|user|agent)_\S+|postgres(ql)?://[^ @
 // The log, at its most talkative, may name every request, but no secret. The set-up link alone is printed for the person.
 func (s *server) searchLog(t *testing.T) {
 	t.Helper()
-	log := s.out.String()
+	log := s.process.Out.String() + s.process.Log.String()
 	if !strings.Contains(log, "/api/v1/setup") {
 		t.Fatalf("the log does not tell of requests:\n%s", log)
 	}
