@@ -131,7 +131,7 @@ func stopWhole(ctx context.Context, server *postgres.Server) error {
 	if control, err := server.Control(ctx); err != nil {
 		return err
 	} else if !control.ShutDownCleanly() {
-		return &holdfast.Error{Kind: holdfast.Unavailable, Message: "the new server died", Cause: errors.New(strings.Join(server.LastLog(20), "\n"))}
+		return died(server.LastLog(20))
 	}
 	return server.RemoveSocketDir()
 }

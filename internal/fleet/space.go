@@ -2,6 +2,8 @@ package fleet
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"syscall"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -29,6 +31,17 @@ func (f *Fleet) ExplainSpace(err error) error {
 		return err
 	}
 	return &holdfast.Error{Kind: holdfast.Precondition, Message: "the disk of " + f.config.Root + " is full", Hint: "free space on the disk, or choose another data directory", Cause: err}
+}
+
+// died is the error for a new server that ended by itself, with the last lines of its log. A server whose last checkpoint found no space says so there
+// alone, and has given back by then what it had taken.
+func died(log []string) error {
+	said := strings.Join(log, "\n")
+	e := &holdfast.Error{Kind: holdfast.Unavailable, Message: "the new server died", Cause: errors.New(said)}
+	if strings.Contains(said, "No space left on device") || strings.Contains(said, "Check free disk space") {
+		e.Cause = fmt.Errorf("%w: %s", syscall.ENOSPC, said)
+	}
+	return e
 }
 
 func (f *Fleet) nearlyFull() bool {
