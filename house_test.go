@@ -43,6 +43,7 @@ var arrows = map[string][]string{
 // testArrows are further rooms that a room's tests may import: those that cmd hands to it.
 var testArrows = map[string][]string{
 	"internal/platform": {"internal/blob"},
+	"internal/server":   {"internal/store", "internal/fleet", "internal/volume"},
 }
 
 // wiring may import every room: cmd/holdfast builds the house, test and bench exercise it, examples use what is public.

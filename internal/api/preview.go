@@ -11,7 +11,7 @@ import (
 // NewBranch asks for a preview branch: a copy of another branch with a server and credentials of its own.
 type NewBranch struct {
 	Name       string `json:"name" doc:"Lower-case letters, digits, dashes and underscores, beginning with a letter." example:"try"`
-	From       string `json:"from" doc:"The branch of the same project to copy." example:"production"`
+	From       string `json:"from" doc:"The branch of the same project to copy." example:"development"`
 	At         string `json:"at,omitempty" doc:"The moment of its history to copy; as it is now when left out." example:"2026-11-20 14:03:11+01"`
 	Life       int64  `json:"life_seconds,omitempty" minimum:"0" doc:"After how long it is deleted: one minute to 30 days; one day when left out." example:"86400"`
 	SchemaOnly bool   `json:"schema_only,omitempty" doc:"Without the rows."`

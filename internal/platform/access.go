@@ -20,9 +20,12 @@ func System() holdfast.Principal {
 
 // Every decision on who may do what is made by the functions of this file, and by nothing else.
 
-// sees says whether who may know that the project exists.
+// sees says whether who may know that the project exists. What belongs to no project is seen by those who see all.
 func sees(who holdfast.Principal, project holdfast.ProjectID) bool {
-	return who.Right.Includes(holdfast.MayRead) && (who.ProjectID == "" || who.ProjectID == project)
+	if project == "" {
+		return who.Everywhere().Includes(holdfast.MayRead)
+	}
+	return who.RightOn(project).Includes(holdfast.MayRead)
 }
 
 // checkProject refuses who may not do to the project as a whole what takes the right want. Who may not even see it is told that
@@ -34,8 +37,19 @@ func checkProject(who holdfast.Principal, p store.Project, want holdfast.Right) 
 	if want != holdfast.MayRead && who.Kind == holdfast.AgentToken {
 		return agentRefused("change a project")
 	}
-	if !who.Right.Includes(want) {
+	if !who.RightOn(p.ID).Includes(want) {
 		return refused(who, want, "project "+p.Name)
+	}
+	return nil
+}
+
+// checkOwner refuses who may not do what only a project's owners may: decide who owns it.
+func checkOwner(who holdfast.Principal, p store.Project) error {
+	if err := checkProject(who, p, holdfast.MayAdmin); err != nil {
+		return err
+	}
+	if !who.Owns(p.ID) {
+		return &holdfast.Error{Kind: holdfast.NotAllowed, Message: fmt.Sprintf("%s may not do that to project %s: it takes an owner", who.Name, p.Name), Hint: "ask an owner of the project"}
 	}
 	return nil
 }
@@ -51,22 +65,37 @@ func checkBranch(who holdfast.Principal, b store.Branch, want holdfast.Right) er
 		}
 		want = holdfast.MayAdmin
 	}
-	if !who.Right.Includes(want) {
+	if !who.RightOn(b.ProjectID).Includes(want) {
 		return refused(who, want, b.Ref().String())
 	}
 	return nil
 }
 
-// checkCopy refuses who may not have a copy of the branch's data. A copy of production shows production: it takes an admin, unless it is
-// masked or has no rows.
+// checkRows refuses who may not read the branch's rows. Whoever sees development sees its rows. Production's rows take an admin or
+// a person to whom they were granted, and are never for an agent.
+func checkRows(who holdfast.Principal, b store.Branch) error {
+	err := checkBranch(who, b, holdfast.MayRead)
+	if err != nil || b.Environment != holdfast.Production {
+		return err
+	}
+	if who.Kind != holdfast.AgentToken && who.Members[b.ProjectID].Production {
+		return nil
+	}
+	return checkBranch(who, b, holdfast.MayAdmin)
+}
+
+// checkCopy refuses who may not have a copy of the branch's data. A copy of production shows production: it takes the sight of its rows,
+// unless it is masked or has none.
 func checkCopy(who holdfast.Principal, from store.Branch, ask NewBranch) error {
 	if from.Environment == holdfast.Production && !ask.Masked && !ask.SchemaOnly {
 		if who.Kind == holdfast.AgentToken {
 			return &holdfast.Error{Kind: holdfast.NotAllowed, Message: "an agent may not copy production's rows", Hint: "ask for a masked branch, or one with the schema only"}
 		}
-		return checkBranch(who, from, holdfast.MayAdmin)
+		if err := checkRows(who, from); err != nil {
+			return err
+		}
 	}
-	if !who.Right.Includes(holdfast.MayWrite) {
+	if !who.RightOn(from.ProjectID).Includes(holdfast.MayWrite) {
 		return refused(who, holdfast.MayWrite, from.Ref().String())
 	}
 	return nil
@@ -80,20 +109,31 @@ func checkProtection(who holdfast.Principal, b store.Branch) error {
 	return checkBranch(who, b, holdfast.MayAdmin)
 }
 
+// checkCancel refuses who may not stop a job: it takes who began it, or an admin of what it works on.
+func checkCancel(who holdfast.Principal, j holdfast.Job) error {
+	if j.Actor == who.Name || j.ProjectID != "" && who.RightOn(j.ProjectID).Includes(holdfast.MayAdmin) || who.Everywhere().Includes(holdfast.MayAdmin) {
+		return nil
+	}
+	return refused(who, holdfast.MayAdmin, "a job of somebody else")
+}
+
 // checkInstallation refuses who may not change what concerns every project.
 func checkInstallation(who holdfast.Principal) error {
 	if who.Kind == holdfast.AgentToken {
 		return agentRefused("change the installation")
 	}
-	if who.ProjectID != "" || !who.Right.Includes(holdfast.MayAdmin) {
+	if !who.Everywhere().Includes(holdfast.MayAdmin) {
 		return refused(who, holdfast.MayAdmin, "the installation")
 	}
 	return nil
 }
 
 func refused(who holdfast.Principal, want holdfast.Right, what string) error {
-	return &holdfast.Error{Kind: holdfast.NotAllowed, Message: fmt.Sprintf("%s may not do that to %s: it takes the right %q", who.Name, what, want),
-		Hint: "use a token with that right; `holdfast token create --right` makes one"}
+	hint := "use a token with that right; `holdfast token create --right` makes one"
+	if who.Kind == holdfast.PersonKind {
+		hint = "an admin of the project can give you another role: `holdfast member set`"
+	}
+	return &holdfast.Error{Kind: holdfast.NotAllowed, Message: fmt.Sprintf("%s may not do that to %s: it takes the right %q", who.Name, what, want), Hint: hint}
 }
 
 func agentRefused(what string) error {

@@ -2,6 +2,8 @@ package platform
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/store"
@@ -9,17 +11,33 @@ import (
 
 // Jobs lists the newest jobs that who may see, at most limit; project may be empty for those of every project.
 func (p *Platform) Jobs(ctx context.Context, who holdfast.Principal, project string, limit int) ([]holdfast.Job, error) {
-	id := who.ProjectID
+	of := []holdfast.ProjectID{who.ProjectID}
+	if who.Members != nil && who.ProjectID == "" {
+		of = slices.Collect(maps.Keys(who.Members))
+	}
 	if project != "" {
 		found, _, err := p.findProject(ctx, who, project, holdfast.MayRead)
 		if err != nil && holdfast.KindOf(err) != holdfast.Busy { // the jobs of a project in the making are of interest
 			return nil, err
 		}
-		id = found.ID
+		of = []holdfast.ProjectID{found.ID}
 	}
 	var out []holdfast.Job
-	err := p.store.View(ctx, func(tx *store.Tx) (err error) { out, err = tx.Jobs(id, limit); return err })
-	return out, err
+	err := p.store.View(ctx, func(tx *store.Tx) error {
+		for _, id := range of {
+			if !sees(who, id) {
+				continue
+			}
+			jobs, err := tx.Jobs(id, limit)
+			if err != nil {
+				return err
+			}
+			out = append(out, jobs...)
+		}
+		return nil
+	})
+	slices.SortStableFunc(out, func(a, b holdfast.Job) int { return b.CreatedAt.Compare(a.CreatedAt) })
+	return out[:min(limit, len(out))], err
 }
 
 // Job shows one job.
@@ -62,8 +80,8 @@ func (p *Platform) CancelJob(ctx context.Context, who holdfast.Principal, id hol
 	if err != nil {
 		return j, err
 	}
-	if !who.Right.Includes(holdfast.MayAdmin) && j.Actor != who.Name {
-		return j, refused(who, holdfast.MayAdmin, "a job of somebody else")
+	if err := checkCancel(who, j); err != nil {
+		return j, err
 	}
 	if j.State.Final() || !p.jobs.cancelJob(id) {
 		return j, &holdfast.Error{Kind: holdfast.Conflict, Message: "job " + string(id) + " has ended already"}

@@ -30,7 +30,7 @@ func (s *Server) authenticate(ctx huma.Context, next func(huma.Context)) {
 		return
 	}
 	r, w := humago.Unwrap(ctx)
-	who, err := s.caller(r)
+	who, err := s.identify(r)
 	if err != nil {
 		writeProblem(w, s.problemOf(r.Context(), err))
 		return
@@ -42,7 +42,7 @@ func (s *Server) authenticate(ctx huma.Context, next func(huma.Context)) {
 // requireToken is authenticate for handlers that are not operations of the API.
 func (s *Server) requireToken(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		who, err := s.caller(r)
+		who, err := s.identify(r)
 		if err != nil {
 			writeProblem(w, s.problemOf(r.Context(), err))
 			return

@@ -37,15 +37,15 @@ type newExtensionInput struct {
 
 func (s *Server) branchRoutes() {
 	p := s.config.Platform
-	addList(s, route{method: http.MethodGet, path: api.BranchesPath, id: "list-branches", tag: "branches", summary: "A project's branches"},
+	addList(s, route{method: http.MethodGet, path: api.BranchesPath, id: "list-branches", rule: toSee, tag: "branches", summary: "A project's branches"},
 		func(ctx context.Context, who holdfast.Principal, in *projectInput) ([]api.Branch, error) {
 			branches, err := p.Branches(ctx, who, in.Project)
 			return mapped(branches, viewBranch), err
 		})
-	s.addBranch(route{method: http.MethodGet, path: api.BranchPath, id: "get-branch", summary: "A branch and what its server is doing"}, p.Branch)
-	s.addBranch(route{method: http.MethodPost, path: api.WakePath, id: "wake-branch", summary: "Start a branch's server; answers when it accepts connections"}, p.Wake)
-	s.addBranch(route{method: http.MethodPost, path: api.RestartPath, id: "restart-branch", summary: "Stop a branch's server and start it again"}, p.Restart)
-	add(s, route{method: http.MethodPost, path: api.SleepPath, id: "sleep-branch", tag: "branches", summary: "Stop a branch's server; the next connection wakes it",
+	s.addBranch(route{method: http.MethodGet, path: api.BranchPath, id: "get-branch", rule: toSee, summary: "A branch and what its server is doing"}, p.Branch)
+	s.addBranch(route{method: http.MethodPost, path: api.WakePath, id: "wake-branch", rule: toDevelop, summary: "Start a branch's server; answers when it accepts connections"}, p.Wake)
+	s.addBranch(route{method: http.MethodPost, path: api.RestartPath, id: "restart-branch", rule: toDevelop, summary: "Stop a branch's server and start it again"}, p.Restart)
+	add(s, route{method: http.MethodPost, path: api.SleepPath, id: "sleep-branch", rule: toDevelop, tag: "branches", summary: "Stop a branch's server; the next connection wakes it",
 		about: "Sessions with an open transaction or a running query hold it, unless `force` is set."},
 		func(ctx context.Context, who holdfast.Principal, in *sleepInput) (api.Branch, error) {
 			b, err := p.Sleep(ctx, who, in.ref(), in.Body != nil && in.Body.Force)
@@ -71,8 +71,8 @@ func (s *Server) connectionRoutes() {
 		route
 		do func(context.Context, holdfast.Principal, holdfast.BranchRef) (platform.Connection, error)
 	}{
-		{route{method: http.MethodGet, path: api.ConnectionPath, id: "get-connection", summary: "How to connect to a branch, with the password"}, p.Connection},
-		{route{method: http.MethodPost, path: api.RotatePath, id: "rotate-credentials", summary: "Give the owner role a new password on this branch"}, p.RotateCredentials},
+		{route{method: http.MethodGet, path: api.ConnectionPath, id: "get-connection", rule: toDevelop, summary: "How to connect to a branch, with the password"}, p.Connection},
+		{route{method: http.MethodPost, path: api.RotatePath, id: "rotate-credentials", rule: toDevelop, summary: "Give the owner role a new password on this branch"}, p.RotateCredentials},
 	} {
 		c.route.tag = "connections"
 		add(s, c.route, func(ctx context.Context, who holdfast.Principal, in *BranchPath) (api.Connection, error) {
@@ -83,14 +83,14 @@ func (s *Server) connectionRoutes() {
 }
 
 func (s *Server) extensionRoutes() {
-	addList(s, route{method: http.MethodGet, path: api.ExtensionsPath, id: "list-extensions", tag: "extensions", summary: "The extensions that a branch has or could have"},
+	addList(s, route{method: http.MethodGet, path: api.ExtensionsPath, id: "list-extensions", rule: toDevelop, tag: "extensions", summary: "The extensions that a branch has or could have"},
 		func(ctx context.Context, who holdfast.Principal, in *BranchPath) ([]api.Extension, error) {
 			extensions, err := s.config.Platform.Extensions(ctx, who, in.ref())
 			return mapped(extensions, func(e platform.Extension) api.Extension {
 				return api.Extension{Name: e.Name, Version: e.Version, Installed: e.Installed, Allowed: e.Allowed, Comment: e.Comment}
 			}), err
 		})
-	addEmpty(s, route{method: http.MethodPost, path: api.ExtensionsPath, id: "add-extension", tag: "extensions", summary: "Create an extension in a branch's database",
+	addEmpty(s, route{method: http.MethodPost, path: api.ExtensionsPath, id: "add-extension", rule: toDevelop, tag: "extensions", summary: "Create an extension in a branch's database",
 		about: "Only extensions of the allow list can be added. One that is there already is left as it is."},
 		func(ctx context.Context, who holdfast.Principal, in *newExtensionInput) error {
 			return s.config.Platform.AddExtension(ctx, who, in.ref(), in.Body.Name)

@@ -37,26 +37,26 @@ type locationNameInput struct {
 
 func (s *Server) checkpointRoutes() {
 	p := s.config.Platform
-	addList(s, route{method: http.MethodGet, path: api.CheckpointsPath, id: "list-checkpoints", tag: "history", summary: "A branch's checkpoints"},
+	addList(s, route{method: http.MethodGet, path: api.CheckpointsPath, id: "list-checkpoints", rule: toSee, tag: "history", summary: "A branch's checkpoints"},
 		func(ctx context.Context, who holdfast.Principal, in *BranchPath) ([]api.Checkpoint, error) {
 			checkpoints, err := p.Checkpoints(ctx, who, in.ref())
 			return mapped(checkpoints, viewCheckpoint), err
 		})
-	add(s, route{method: http.MethodPost, path: api.CheckpointsPath, id: "create-checkpoint", tag: "history", summary: "Name the present moment of a branch", status: http.StatusCreated},
+	add(s, route{method: http.MethodPost, path: api.CheckpointsPath, id: "create-checkpoint", rule: toDevelop, tag: "history", summary: "Name the present moment of a branch", status: http.StatusCreated},
 		func(ctx context.Context, who holdfast.Principal, in *newCheckpointInput) (api.Checkpoint, error) {
 			c, err := p.CreateCheckpoint(ctx, who, in.ref(), platform.NewCheckpoint{Label: in.Body.Label, Code: in.Body.Code, Pinned: in.Body.Pinned})
 			return viewCheckpoint(c), err
 		})
-	add(s, route{method: http.MethodGet, path: api.CheckpointPath, id: "get-checkpoint", tag: "history", summary: "One checkpoint"},
+	add(s, route{method: http.MethodGet, path: api.CheckpointPath, id: "get-checkpoint", rule: toSee, tag: "history", summary: "One checkpoint"},
 		func(ctx context.Context, who holdfast.Principal, in *CheckpointPath) (api.Checkpoint, error) {
 			c, err := p.Checkpoint(ctx, who, in.ref(), holdfast.CheckpointID(in.Checkpoint))
 			return viewCheckpoint(c), err
 		})
-	addEmpty(s, route{method: http.MethodPatch, path: api.CheckpointPath, id: "pin-checkpoint", tag: "history", summary: "Keep a checkpoint until it is unpinned"},
+	addEmpty(s, route{method: http.MethodPatch, path: api.CheckpointPath, id: "pin-checkpoint", rule: toDevelop, tag: "history", summary: "Keep a checkpoint until it is unpinned"},
 		func(ctx context.Context, who holdfast.Principal, in *pinInput) error {
 			return p.PinCheckpoint(ctx, who, in.ref(), holdfast.CheckpointID(in.Checkpoint), in.Body.Pinned)
 		})
-	addEmpty(s, route{method: http.MethodDelete, path: api.CheckpointPath, id: "delete-checkpoint", tag: "history", summary: "Forget a checkpoint", about: "The moment itself can be restored as long as the history reaches back to it."},
+	addEmpty(s, route{method: http.MethodDelete, path: api.CheckpointPath, id: "delete-checkpoint", rule: toDevelop, tag: "history", summary: "Forget a checkpoint", about: "The moment itself can be restored as long as the history reaches back to it."},
 		func(ctx context.Context, who holdfast.Principal, in *CheckpointPath) error {
 			return p.DeleteCheckpoint(ctx, who, in.ref(), holdfast.CheckpointID(in.Checkpoint))
 		})
@@ -70,17 +70,17 @@ func viewCheckpoint(c holdfast.Checkpoint) api.Checkpoint {
 
 func (s *Server) locationRoutes() {
 	p := s.config.Platform
-	addList(s, route{method: http.MethodGet, path: api.LocationsPath, id: "list-locations", tag: "locations", summary: "Where a project's history is kept"},
+	addList(s, route{method: http.MethodGet, path: api.LocationsPath, id: "list-locations", rule: toSee, tag: "locations", summary: "Where a project's history is kept"},
 		func(ctx context.Context, who holdfast.Principal, in *projectInput) ([]api.Location, error) {
 			locations, err := p.Locations(ctx, who, in.Project)
 			return mapped(locations, viewLocation), err
 		})
-	addEmpty(s, route{method: http.MethodPost, path: api.LocationsPath, id: "add-location", tag: "locations", summary: "Keep a project's history at a further place",
+	addEmpty(s, route{method: http.MethodPost, path: api.LocationsPath, id: "add-location", rule: toAdminister, tag: "locations", summary: "Keep a project's history at a further place",
 		about: "The place is tried out first. A new base backup is made, because a place without one restores nothing."},
 		func(ctx context.Context, who holdfast.Principal, in *locationInput) error {
 			return p.AddLocation(ctx, who, in.Project, askedLocation(in.Body))
 		})
-	add(s, route{method: http.MethodPost, path: api.LocationTestPath, id: "test-location", tag: "locations", summary: "Try a place out; adds nothing"},
+	add(s, route{method: http.MethodPost, path: api.LocationTestPath, id: "test-location", rule: toAdminister, tag: "locations", summary: "Try a place out; adds nothing"},
 		func(ctx context.Context, who holdfast.Principal, in *locationInput) (api.LocationTest, error) {
 			steps, err := p.TestLocation(ctx, who, in.Project, askedLocation(in.Body))
 			if err != nil && len(steps) > 0 {
@@ -88,16 +88,16 @@ func (s *Server) locationRoutes() {
 			}
 			return api.LocationTest{Steps: steps, OK: err == nil}, err
 		})
-	addEmpty(s, route{method: http.MethodDelete, path: api.LocationPath, id: "remove-location", tag: "locations", summary: "Forget a place", about: "What lies there stays there."},
+	addEmpty(s, route{method: http.MethodDelete, path: api.LocationPath, id: "remove-location", rule: toAdminister, tag: "locations", summary: "Forget a place", about: "What lies there stays there."},
 		func(ctx context.Context, who holdfast.Principal, in *locationNameInput) error {
 			return p.RemoveLocation(ctx, who, in.Project, in.Location)
 		})
-	addList(s, route{method: http.MethodGet, path: api.KeysPath, id: "list-repository-keys", tag: "locations", summary: "The keys that a project's history is encrypted with",
+	addList(s, route{method: http.MethodGet, path: api.KeysPath, id: "list-repository-keys", rule: toAdminister, tag: "locations", summary: "The keys that a project's history is encrypted with",
 		about: "Each is an age recipient and its identity. Keep them elsewhere: without them nobody can read the history when this machine is lost."},
 		func(ctx context.Context, who holdfast.Principal, in *projectInput) ([]string, error) {
 			return p.RepositoryKeys(ctx, who, in.Project)
 		})
-	addEmpty(s, route{method: http.MethodPost, path: api.KeysPath, id: "rotate-repository-key", tag: "locations", summary: "Encrypt with a new key from now on"},
+	addEmpty(s, route{method: http.MethodPost, path: api.KeysPath, id: "rotate-repository-key", rule: toAdminister, tag: "locations", summary: "Encrypt with a new key from now on"},
 		func(ctx context.Context, who holdfast.Principal, in *projectInput) error {
 			return p.RotateRepositoryKey(ctx, who, in.Project)
 		})

@@ -50,6 +50,7 @@ func (s *Server) mountDescription() {
 type operation struct {
 	Tag, Method, Path, Summary, About string
 	Public                            bool
+	Rule                              rule
 }
 
 // operations lists the API's routes by subject.
@@ -59,7 +60,8 @@ func (s *Server) operations() []operation {
 		for method, op := range map[string]*huma.Operation{http.MethodGet: item.Get, http.MethodPost: item.Post, http.MethodPut: item.Put, http.MethodPatch: item.Patch, http.MethodDelete: item.Delete} {
 			if op != nil {
 				isPublic, _ := op.Metadata[public].(bool)
-				out = append(out, operation{Tag: op.Tags[0], Method: method, Path: path, Summary: op.Summary, About: op.Description, Public: isPublic})
+				stated, _ := op.Metadata[ruleKey].(rule)
+				out = append(out, operation{Rule: stated, Tag: op.Tags[0], Method: method, Path: path, Summary: op.Summary, About: op.Description, Public: isPublic})
 			}
 		}
 	}

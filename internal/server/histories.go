@@ -22,12 +22,12 @@ func (in restoreInput) point() (holdfast.Point, error) {
 
 func (s *Server) historyRoutes() {
 	p := s.config.Platform
-	add(s, route{method: http.MethodGet, path: api.HistoryPath, id: "get-history", tag: "history", summary: "To which moments a branch can be restored"},
+	add(s, route{method: http.MethodGet, path: api.HistoryPath, id: "get-history", rule: toSee, tag: "history", summary: "To which moments a branch can be restored"},
 		func(ctx context.Context, who holdfast.Principal, in *BranchPath) (api.History, error) {
 			h, err := p.History(ctx, who, in.ref())
 			return viewHistory(h), err
 		})
-	add(s, route{method: http.MethodPost, path: api.RestorePlanPath, id: "plan-restore", tag: "history", summary: "What a restore to a moment would do; does nothing"},
+	add(s, route{method: http.MethodPost, path: api.RestorePlanPath, id: "plan-restore", rule: toSee, tag: "history", summary: "What a restore to a moment would do; does nothing"},
 		func(ctx context.Context, who holdfast.Principal, in *restoreInput) (api.RestorePlan, error) {
 			point, err := in.point()
 			if err != nil {
@@ -36,7 +36,7 @@ func (s *Server) historyRoutes() {
 			plan, err := p.PlanRestore(ctx, who, in.ref(), point)
 			return api.RestorePlan{Moment: plan.Point.String(), LSN: plan.LSN.String(), Base: plan.Base, BaseAt: plan.BaseAt, Size: plan.Size, Fetch: plan.Fetch, WAL: plan.WAL, Estimate: api.Seconds(plan.Estimate)}, err
 		})
-	addJob(s, route{method: http.MethodPost, path: api.RestorePath, id: "restore-branch", tag: "history", summary: "Take a branch back to a moment, in place",
+	addJob(s, route{method: http.MethodPost, path: api.RestorePath, id: "restore-branch", rule: toDevelop, tag: "history", summary: "Take a branch back to a moment, in place",
 		about: "It is restored beside and verified first, then takes the branch's place under the same name and credentials. What the branch had is kept for seven days as a branch of its own."},
 		func(ctx context.Context, who holdfast.Principal, in *restoreInput) (holdfast.Job, error) {
 			point, err := in.point()
@@ -45,7 +45,7 @@ func (s *Server) historyRoutes() {
 			}
 			return p.Restore(ctx, who, in.ref(), point)
 		})
-	addJob(s, route{method: http.MethodPost, path: api.RestoreUndoPath, id: "undo-restore", tag: "history", summary: "Put back what a branch had before its newest restore"},
+	addJob(s, route{method: http.MethodPost, path: api.RestoreUndoPath, id: "undo-restore", rule: toDevelop, tag: "history", summary: "Put back what a branch had before its newest restore"},
 		func(ctx context.Context, who holdfast.Principal, in *BranchPath) (holdfast.Job, error) {
 			return p.UndoRestore(ctx, who, in.ref())
 		})

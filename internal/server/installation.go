@@ -19,18 +19,18 @@ type setupInput struct {
 }
 
 func (s *Server) installationRoutes() {
-	add(s, route{method: http.MethodGet, path: api.ServerPath, id: "get-server", tag: "installation", summary: "Which server this is, and who you are to it"},
+	add(s, route{method: http.MethodGet, path: api.ServerPath, id: "get-server", rule: forCallers, tag: "installation", summary: "Which server this is, and who you are to it"},
 		func(ctx context.Context, who holdfast.Principal, _ *struct{}) (api.ServerInfo, error) {
 			return api.ServerInfo{Version: s.config.Version, Gateway: s.config.Gateway,
 				You: api.Caller{Name: who.Name, Kind: string(who.Kind), Right: string(who.Right), ProjectID: string(who.ProjectID)}}, nil
 		})
-	add(s, route{method: http.MethodPost, path: api.SetupPath, id: "redeem-setup", tag: "installation", summary: "Redeem the one-time set-up link for an admin token", public: true, status: http.StatusCreated,
+	add(s, route{method: http.MethodPost, path: api.SetupPath, id: "redeem-setup", rule: forAnyone, tag: "installation", summary: "Redeem the one-time set-up link for an admin token", status: http.StatusCreated,
 		about: "The secret of the link is its part after the #. It works once and for a day."},
 		func(ctx context.Context, _ holdfast.Principal, in *setupInput) (api.TokenSecret, error) {
 			secret, t, err := s.config.Platform.RedeemSetup(ctx, in.Body.Secret, in.Body.Name)
 			return api.TokenSecret{Secret: secret, Token: viewToken(t, nil)}, err
 		})
-	addList(s, route{method: http.MethodGet, path: api.AuditPath, id: "list-audit", tag: "installation", summary: "The audit trail, the newest first"},
+	addList(s, route{method: http.MethodGet, path: api.AuditPath, id: "list-audit", rule: forInstallation, tag: "installation", summary: "The audit trail, the newest first"},
 		func(ctx context.Context, who holdfast.Principal, in *auditInput) ([]api.AuditEntry, error) {
 			entries, err := s.config.Platform.Audit(ctx, who, in.Before, in.Limit)
 			return mapped(entries, viewAudit), err

@@ -31,23 +31,23 @@ type jobLogInput struct {
 
 func (s *Server) jobRoutes() {
 	p := s.config.Platform
-	addList(s, route{method: http.MethodGet, path: api.JobsPath, id: "list-jobs", tag: "jobs", summary: "Jobs, the newest first"},
+	addList(s, route{method: http.MethodGet, path: api.JobsPath, id: "list-jobs", rule: forCallers, tag: "jobs", summary: "Jobs, the newest first"},
 		func(ctx context.Context, who holdfast.Principal, in *jobsInput) ([]api.Job, error) {
 			jobs, err := p.Jobs(ctx, who, in.Project, in.Limit)
 			return mapped(jobs, viewJob), err
 		})
-	add(s, route{method: http.MethodGet, path: api.JobPath, id: "get-job", tag: "jobs", summary: "A job and where it stands"},
+	add(s, route{method: http.MethodGet, path: api.JobPath, id: "get-job", rule: toSee, tag: "jobs", summary: "A job and where it stands"},
 		func(ctx context.Context, who holdfast.Principal, in *JobPath) (api.Job, error) {
 			j, err := p.Job(ctx, who, holdfast.JobID(in.ID))
 			return viewJob(j), err
 		})
-	addList(s, route{method: http.MethodGet, path: api.JobLogPath, id: "get-job-log", tag: "jobs", summary: "A job's log",
+	addList(s, route{method: http.MethodGet, path: api.JobLogPath, id: "get-job-log", rule: toSee, tag: "jobs", summary: "A job's log",
 		about: "One answer holds at most a thousand lines; ask for the next with the number of the last."},
 		func(ctx context.Context, who holdfast.Principal, in *jobLogInput) ([]api.JobLine, error) {
 			lines, err := p.JobLog(ctx, who, holdfast.JobID(in.ID), in.After)
 			return mapped(lines, func(l holdfast.JobLine) api.JobLine { return api.JobLine{Seq: l.Seq, At: l.At, Text: l.Text} }), err
 		})
-	add(s, route{method: http.MethodPost, path: api.JobCancelPath, id: "cancel-job", tag: "jobs", summary: "Ask a job to stop and to take back what it did"},
+	add(s, route{method: http.MethodPost, path: api.JobCancelPath, id: "cancel-job", rule: toAdminister, tag: "jobs", summary: "Ask a job to stop and to take back what it did"},
 		func(ctx context.Context, who holdfast.Principal, in *JobPath) (api.Job, error) {
 			j, err := p.CancelJob(ctx, who, holdfast.JobID(in.ID))
 			return viewJob(j), err
@@ -58,7 +58,7 @@ func (s *Server) jobRoutes() {
 // jobEventsRoute streams a job's states as server-sent events. The right to see the job is checked before the stream begins, so
 // that a refusal is a problem like any other.
 func (s *Server) jobEventsRoute() {
-	r := route{method: http.MethodGet, path: api.JobEventsPath, id: "watch-job", tag: "jobs", summary: "A job's states as server-sent events, until it has ended",
+	r := route{method: http.MethodGet, path: api.JobEventsPath, id: "watch-job", rule: toSee, tag: "jobs", summary: "A job's states as server-sent events, until it has ended",
 		about: "Each event is called `job` and carries the whole job; states in between may be left out, the final one never. A stream that ends earlier was cut: ask again."}
 	op := r.operation()
 	op.Responses = map[string]*huma.Response{"200": {Description: "A stream of events", Content: map[string]*huma.MediaType{

@@ -32,7 +32,7 @@ type maskInput struct {
 
 func (s *Server) previewRoutes() {
 	p := s.config.Platform
-	addJob(s, route{method: http.MethodPost, path: api.BranchesPath, id: "create-branch", tag: "branches", summary: "Make a preview branch as a copy of another",
+	addJob(s, route{method: http.MethodPost, path: api.BranchesPath, id: "create-branch", rule: toDevelop, tag: "branches", summary: "Make a preview branch as a copy of another",
 		about: "It has all data of its parent, or its schema only, and credentials of its own. A copy of production's rows as they are takes the right to change production."},
 		func(ctx context.Context, who holdfast.Principal, in *newBranchInput) (holdfast.Job, error) {
 			ask := platform.NewBranch{Name: in.Body.Name, From: holdfast.BranchRef{Project: in.Project, Branch: in.Body.From}, Life: life(in.Body.Life),
@@ -45,7 +45,7 @@ func (s *Server) previewRoutes() {
 			}
 			return p.CreateBranch(ctx, who, ask)
 		})
-	add(s, route{method: http.MethodPatch, path: api.BranchPath, id: "change-branch", tag: "branches", summary: "Protect a branch, or change when it expires"},
+	add(s, route{method: http.MethodPatch, path: api.BranchPath, id: "change-branch", rule: toDevelop, tag: "branches", summary: "Protect a branch, or change when it expires"},
 		func(ctx context.Context, who holdfast.Principal, in *changeBranchInput) (api.Branch, error) {
 			change := platform.BranchChange{Protected: in.Body.Protected}
 			if in.Body.Life != nil {
@@ -55,22 +55,22 @@ func (s *Server) previewRoutes() {
 			b, err := p.ChangeBranch(ctx, who, in.ref(), change)
 			return viewBranch(b), err
 		})
-	addJob(s, route{method: http.MethodPost, path: api.RenamePath, id: "rename-branch", tag: "branches", summary: "Give a preview branch another name and address", about: "Its sessions end."},
+	addJob(s, route{method: http.MethodPost, path: api.RenamePath, id: "rename-branch", rule: toTendPreviews, tag: "branches", summary: "Give a preview branch another name and address", about: "Its sessions end."},
 		func(ctx context.Context, who holdfast.Principal, in *renameInput) (holdfast.Job, error) {
 			return p.RenameBranch(ctx, who, in.ref(), in.Body.Name)
 		})
-	addJob(s, route{method: http.MethodDelete, path: api.BranchPath, id: "delete-branch", tag: "branches", summary: "Delete a preview branch with its data"},
+	addJob(s, route{method: http.MethodDelete, path: api.BranchPath, id: "delete-branch", rule: toTendPreviews, tag: "branches", summary: "Delete a preview branch with its data"},
 		func(ctx context.Context, who holdfast.Principal, in *BranchPath) (holdfast.Job, error) {
 			return p.DeleteBranch(ctx, who, in.ref())
 		})
-	addList(s, route{method: http.MethodGet, path: api.MaskPath, id: "list-mask-rules", tag: "masking", summary: "How masked branches are masked"},
+	addList(s, route{method: http.MethodGet, path: api.MaskPath, id: "list-mask-rules", rule: toSee, tag: "masking", summary: "How masked branches are masked"},
 		func(ctx context.Context, who holdfast.Principal, in *projectInput) ([]api.MaskRule, error) {
 			rules, err := p.MaskRules(ctx, who, in.Project)
 			return mapped(rules, func(r holdfast.MaskRule) api.MaskRule {
 				return api.MaskRule{Schema: r.Schema, Table: r.Table, Column: r.Column, Kind: string(r.Kind), Expression: r.Expression}
 			}), err
 		})
-	addEmpty(s, route{method: http.MethodPut, path: api.MaskPath, id: "set-mask-rules", tag: "masking", summary: "Replace the masking rules", about: "They hold for branches that are made from now on."},
+	addEmpty(s, route{method: http.MethodPut, path: api.MaskPath, id: "set-mask-rules", rule: toAdminister, tag: "masking", summary: "Replace the masking rules", about: "They hold for branches that are made from now on."},
 		func(ctx context.Context, who holdfast.Principal, in *maskInput) error {
 			return p.SetMaskRules(ctx, who, in.Project, mapped(in.Body.Items, func(r api.MaskRule) holdfast.MaskRule {
 				return holdfast.MaskRule{Schema: r.Schema, Table: r.Table, Column: r.Column, Kind: holdfast.MaskKind(r.Kind), Expression: r.Expression}

@@ -19,17 +19,17 @@ type newProjectInput struct {
 }
 
 func (s *Server) projectRoutes() {
-	addList(s, route{method: http.MethodGet, path: api.ProjectsPath, id: "list-projects", tag: "projects", summary: "The projects you may see"},
+	addList(s, route{method: http.MethodGet, path: api.ProjectsPath, id: "list-projects", rule: forCallers, tag: "projects", summary: "The projects you may see"},
 		func(ctx context.Context, who holdfast.Principal, _ *struct{}) ([]api.Project, error) {
 			projects, err := s.config.Platform.Projects(ctx, who)
 			return mapped(projects, viewProject), err
 		})
-	addJob(s, route{method: http.MethodPost, path: api.ProjectsPath, id: "create-project", tag: "projects", summary: "Create a project with a development and a production database",
+	addJob(s, route{method: http.MethodPost, path: api.ProjectsPath, id: "create-project", rule: forInstallation, tag: "projects", summary: "Create a project with a development and a production database",
 		about: "The answer is the job that does it. The name is taken at once; the databases can be used when the job has succeeded."},
 		func(ctx context.Context, who holdfast.Principal, in *newProjectInput) (holdfast.Job, error) {
 			return s.config.Platform.CreateProject(ctx, who, platform.NewProject{Name: in.Body.Name, Major: in.Body.Major, SampleRows: in.Body.SampleRows})
 		})
-	add(s, route{method: http.MethodGet, path: api.ProjectPath, id: "get-project", tag: "projects", summary: "A project and its branches"},
+	add(s, route{method: http.MethodGet, path: api.ProjectPath, id: "get-project", rule: toSee, tag: "projects", summary: "A project and its branches"},
 		func(ctx context.Context, who holdfast.Principal, in *projectInput) (api.Project, error) {
 			p, err := s.config.Platform.Project(ctx, who, in.Project)
 			return viewProject(p), err

@@ -44,14 +44,15 @@ type route struct {
 	tag          string
 	summary      string
 	about        string
-	status       int // of success; 0: 200, or 204 without a body
-	public       bool
+	status       int  // of success; 0: 200, or 204 without a body
+	rule         rule // who may use it; see rule.go
 }
 
 func (r route) operation() huma.Operation {
 	op := huma.Operation{Method: r.method, Path: r.path, OperationID: r.id, Tags: []string{r.tag}, Summary: r.summary, Description: r.about,
-		DefaultStatus: r.status, MaxBodyBytes: maxBodyBytes, Metadata: map[string]any{public: r.public}}
-	if r.public {
+		DefaultStatus: r.status, MaxBodyBytes: maxBodyBytes, Metadata: map[string]any{public: r.rule == forAnyone, ruleKey: r.rule},
+		Extensions: map[string]any{"x-who": string(r.rule)}}
+	if r.rule == forAnyone {
 		op.Security = []map[string][]string{}
 	}
 	return op

@@ -20,6 +20,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/platform"
 )
 
@@ -58,6 +59,9 @@ type Server struct {
 	http    *http.Server
 	cancel  context.CancelFunc // ends what requests wait for
 
+	// identify finds out who asks; it is caller, unless a test says otherwise.
+	identify func(*http.Request) (holdfast.Principal, error)
+
 	closing chan struct{} // closed when streams shall end
 	once    sync.Once
 	active  sync.WaitGroup // requests under way and the accept loop
@@ -69,6 +73,7 @@ func New(c Config) *Server {
 		c.Metrics = prometheus.NewRegistry()
 	}
 	s := &Server{config: c, log: c.Log, mux: http.NewServeMux(), closing: make(chan struct{}), metrics: newMetrics(c.Metrics)}
+	s.identify = s.caller
 	s.api = humago.New(s.mux, s.apiConfig())
 	s.api.UseMiddleware(s.authenticate)
 	s.routes()

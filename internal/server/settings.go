@@ -12,7 +12,7 @@ import (
 )
 
 func (s *Server) settingRoutes() {
-	add(s, route{method: http.MethodGet, path: api.SettingsPath, id: "get-settings", tag: "settings", summary: "A branch's whole configuration, and what can be set"},
+	add(s, route{method: http.MethodGet, path: api.SettingsPath, id: "get-settings", rule: toSee, tag: "settings", summary: "A branch's whole configuration, and what can be set"},
 		func(ctx context.Context, who holdfast.Principal, in *BranchPath) (api.Settings, error) {
 			b, err := s.config.Platform.Branch(ctx, who, in.ref())
 			if err != nil {
@@ -20,7 +20,7 @@ func (s *Server) settingRoutes() {
 			}
 			return viewSettings(b), nil
 		})
-	add(s, route{method: http.MethodPatch, path: api.SettingsPath, id: "change-settings", tag: "settings", summary: "Change some of a branch's settings",
+	add(s, route{method: http.MethodPatch, path: api.SettingsPath, id: "change-settings", rule: toDevelop, tag: "settings", summary: "Change some of a branch's settings",
 		about: "What is left out stays. A parameter that is null returns to the profile of the branch's environment. Unknown and dangerous settings are refused with the reason."},
 		func(ctx context.Context, who holdfast.Principal, in *settingsInput) (api.Branch, error) {
 			change := platform.SettingsChange{ConnectionLimit: in.Body.Connections, Parameters: in.Body.Parameters}

@@ -20,7 +20,7 @@ type tokenInput struct {
 
 func (s *Server) tokenRoutes() {
 	p := s.config.Platform
-	addList(s, route{method: http.MethodGet, path: api.TokensPath, id: "list-tokens", tag: "tokens", summary: "All tokens, without their secrets"},
+	addList(s, route{method: http.MethodGet, path: api.TokensPath, id: "list-tokens", rule: forInstallation, tag: "tokens", summary: "All tokens, without their secrets"},
 		func(ctx context.Context, who holdfast.Principal, _ *struct{}) ([]api.Token, error) {
 			tokens, err := p.Tokens(ctx, who)
 			if err != nil {
@@ -29,14 +29,14 @@ func (s *Server) tokenRoutes() {
 			names, err := s.projectNames(ctx, who)
 			return mapped(tokens, func(t holdfast.Token) api.Token { return viewToken(t, names) }), err
 		})
-	add(s, route{method: http.MethodPost, path: api.TokensPath, id: "create-token", tag: "tokens", summary: "Create a token; its secret is shown this once", status: http.StatusCreated},
+	add(s, route{method: http.MethodPost, path: api.TokensPath, id: "create-token", rule: forInstallation, tag: "tokens", summary: "Create a token; its secret is shown this once", status: http.StatusCreated},
 		func(ctx context.Context, who holdfast.Principal, in *newTokenInput) (api.TokenSecret, error) {
 			ask := platform.NewToken{Name: in.Body.Name, Kind: holdfast.TokenKind(in.Body.Kind), Project: in.Body.Project, Right: holdfast.Right(in.Body.Right),
 				ExpiresIn: time.Duration(in.Body.ExpiresIn) * time.Second}
 			secret, t, err := p.CreateToken(ctx, who, ask)
 			return api.TokenSecret{Secret: secret, Token: viewToken(t, map[holdfast.ProjectID]string{t.ProjectID: in.Body.Project})}, err
 		})
-	addEmpty(s, route{method: http.MethodDelete, path: api.TokenPath, id: "revoke-token", tag: "tokens", summary: "End a token at once"},
+	addEmpty(s, route{method: http.MethodDelete, path: api.TokenPath, id: "revoke-token", rule: forInstallation, tag: "tokens", summary: "End a token at once"},
 		func(ctx context.Context, who holdfast.Principal, in *tokenInput) error {
 			return p.RevokeToken(ctx, who, in.ID)
 		})
