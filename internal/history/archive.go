@@ -51,6 +51,7 @@ type Archive struct {
 	loading     bool
 	noted       []func(*catalogue) // what happened while it was loaded
 	spools      map[string]*spool  // by lineage
+	patience    time.Duration      // how long to wait for WAL that does not come
 	lineage     string             // of the server that was attached last
 	stream      *stream            // nil: not attached
 	flushed     chan struct{}      // closed and renewed at each flush
@@ -84,7 +85,7 @@ func Open(config Config) (*Archive, error) {
 		config.MaxLag = time.Minute
 	}
 	a := &Archive{config: config, objects: objects{config.Branch}, mirror: config.Locations, log: config.Log.With("branch", config.Branch),
-		spools: map[string]*spool{}, flushed: make(chan struct{}), packing: make(chan struct{}, 1),
+		patience: time.Minute, spools: map[string]*spool{}, flushed: make(chan struct{}), packing: make(chan struct{}, 1),
 		alerts: &alerts{branch: config.Branch, tell: config.Alert, up: map[AlertKind]bool{}}}
 	if err := os.MkdirAll(a.path(""), 0o700); err != nil {
 		return nil, fmt.Errorf("open the history: %w", err)
@@ -145,12 +146,16 @@ func (a *Archive) Close() error {
 	return err
 }
 
-// Sync waits until everything that was received or written so far is at every location.
+// sendAtMost is how long to wait for locations that take nothing: several tries of what waits longest between two.
+const sendAtMost = 5 * time.Minute
+
+// Sync waits until everything that was received or written so far is at every location. It gives up, with the reason, when none of it
+// gets there for five minutes.
 func (a *Archive) Sync(ctx context.Context) error {
 	if err := a.uploadPartial(true); err != nil {
 		return err
 	}
-	return a.outbox.wait(ctx, func(string) bool { return true })
+	return a.outbox.wait(ctx, sendAtMost)
 }
 
 // RetryNow tries to bring away at once what waits, as after a location was mended.

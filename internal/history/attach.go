@@ -24,7 +24,7 @@ type session struct {
 	conn     *pgconn.PgConn
 	spool    *spool
 	timeline uint32
-	start    holdfast.LSN
+	have     holdfast.LSN // up to where there is WAL already; the server sends the rest of its segment again
 }
 
 func (s *session) close(ctx context.Context) error { return s.conn.Close(context.WithoutCancel(ctx)) }
@@ -36,7 +36,7 @@ func (a *Archive) connect(ctx context.Context, server *postgres.Server, st *stre
 		return nil, &unreachableError{err}
 	}
 	defer admin.Close(context.WithoutCancel(ctx))
-	slot, err := a.ensureSlot(ctx, admin)
+	slot, err := a.ensureSlot(ctx, admin, st.gap)
 	if err != nil {
 		return nil, err
 	}
@@ -57,8 +57,9 @@ type unreachableError struct{ err error }
 func (e *unreachableError) Error() string { return "the server does not answer: " + e.err.Error() }
 func (e *unreachableError) Unwrap() error { return e.err }
 
-// ensureSlot makes the slot where it is missing or lost, and says from where it holds WAL.
-func (a *Archive) ensureSlot(ctx context.Context, admin *pgx.Conn) (holdfast.LSN, error) {
+// ensureSlot makes the slot where it is missing or lost, and says from where it holds WAL. One that is not beyond the gap is made anew:
+// an answer of ours can have moved it back to WAL that is gone, and PostgreSQL calls such a slot reserved all the same.
+func (a *Archive) ensureSlot(ctx context.Context, admin *pgx.Conn, gap holdfast.LSN) (holdfast.LSN, error) {
 	var restart, status *string
 	var pid *int
 	err := admin.QueryRow(ctx, "SELECT restart_lsn::text, wal_status, active_pid FROM pg_replication_slots WHERE slot_name = $1", slotName).Scan(&restart, &status, &pid)
@@ -73,7 +74,13 @@ func (a *Archive) ensureSlot(ctx context.Context, admin *pgx.Conn) (holdfast.LSN
 			return 0, fmt.Errorf("end the old replication connection: %w", err)
 		}
 	}
-	if status != nil && *status == "lost" || restart == nil {
+	var from holdfast.LSN
+	if restart != nil {
+		if from, err = holdfast.ParseLSN(*restart); err != nil {
+			return 0, err
+		}
+	}
+	if status != nil && *status == "lost" || from <= gap {
 		if _, err := admin.Exec(ctx, "SELECT pg_drop_replication_slot($1)", slotName); err != nil {
 			return 0, fmt.Errorf("drop the lost replication slot: %w", err)
 		}
@@ -84,7 +91,7 @@ func (a *Archive) ensureSlot(ctx context.Context, admin *pgx.Conn) (holdfast.LSN
 	} else {
 		a.alerts.clear(SlotAtRisk)
 	}
-	return holdfast.ParseLSN(*restart)
+	return from, nil
 }
 
 func (a *Archive) createSlot(ctx context.Context, admin *pgx.Conn) (holdfast.LSN, error) {
@@ -122,8 +129,7 @@ func (a *Archive) negotiate(ctx context.Context, server *postgres.Server, admin 
 	if err != nil {
 		return nil, err
 	}
-	if st.gap && sp != nil { // the server no longer has what is missing
-		st.gap = false
+	if st.gap != 0 && sp != nil { // the server no longer has what is missing
 		at = fork{timeline, min(slot, flushed)}
 		if err := sp.skipTo(at.timeline, at.end); err != nil {
 			return nil, err
@@ -152,7 +158,8 @@ func (a *Archive) negotiate(ctx context.Context, server *postgres.Server, admin 
 	if err != nil {
 		return nil, err
 	}
-	return &session{conn: conn, spool: sp, timeline: at.timeline, start: start}, nil
+	have, err := sp.flush()
+	return &session{conn: conn, spool: sp, timeline: at.timeline, have: have}, err
 }
 
 // resume finds the lineage that the server's data directory carries on and the place from which its WAL is missing: a timeline

@@ -202,7 +202,7 @@ func (a *Archive) waitStored(ctx context.Context, base Base) error {
 	st, s := a.stream, a.spools[base.Lineage]
 	a.mu.Unlock()
 	if st != nil {
-		if err := a.waitFlushed(ctx, st, base.StopLSN); err != nil {
+		if err := a.waitFlushed(ctx, st, base.StopLSN, a.patience); err != nil {
 			return err
 		}
 	}
@@ -212,7 +212,20 @@ func (a *Archive) waitStored(ctx context.Context, base Base) error {
 	if end, _ := s.end(base.Timeline); end < base.StopLSN {
 		return &holdfast.Error{Kind: holdfast.Unavailable, Message: fmt.Sprintf("the server's WAL is here up to %s only", end), Hint: "attach the running server first"}
 	}
-	return a.Sync(ctx)
+	if err := a.Sync(ctx); err != nil {
+		return err
+	}
+	return a.withCatalogue(ctx, func(c *catalogue) error {
+		key := walKey{base.Lineage, base.Timeline}
+		way, err := c.way(key)
+		if err == nil {
+			_, err = c.neededWAL(&target{walKey: key, way: way, cut: base.StopLSN}, base.StartLSN)
+		}
+		if err != nil {
+			return &holdfast.Error{Kind: holdfast.Unavailable, Message: "WAL was lost while the base backup was made", Hint: "make another one", Cause: err}
+		}
+		return nil
+	})
 }
 
 // checkBase raises the alert that a base backup is needed when what happens now could not be restored.

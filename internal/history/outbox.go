@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/holdfast/holdfast"
 )
 
 // outbox keeps objects on this machine's disk until every location has them, and brings them there. What put has accepted
@@ -173,26 +175,38 @@ func (o *outbox) backlog() (n int, oldest time.Time, err error) {
 	return len(o.waiting), oldest, err
 }
 
-// wait returns when everything that waits now, and whose name keep accepts, is at every location.
-func (o *outbox) wait(ctx context.Context, keep func(name string) bool) error {
+// wait returns when everything that waits now is at every location. It gives up when nothing gets there for as long as patience.
+func (o *outbox) wait(ctx context.Context, patience time.Duration) error {
+	stalled := time.NewTimer(patience)
+	defer stalled.Stop()
+	left := map[string]bool{}
+	for _, name := range o.names() {
+		left[name] = true
+	}
 	for {
 		o.mu.Lock()
-		changed, left := o.changed, 0
+		changed, before := o.changed, len(left)
 		var last error
-		for name, p := range o.waiting {
-			if keep(name) {
-				left++
+		for name := range left {
+			if p := o.waiting[name]; p == nil {
+				delete(left, name)
+			} else if p.err != nil {
 				last = p.err
 			}
 		}
 		o.mu.Unlock()
-		if left == 0 {
+		if len(left) == 0 {
 			return nil
+		}
+		if len(left) < before {
+			stalled.Reset(patience)
 		}
 		select {
 		case <-changed:
+		case <-stalled.C:
+			return &holdfast.Error{Kind: holdfast.Unavailable, Message: fmt.Sprintf("%d objects of the history wait to be stored, and none was for %s", len(left), patience), Cause: last}
 		case <-ctx.Done():
-			return errors.Join(fmt.Errorf("wait until %d objects are at every location: %w", left, ctx.Err()), last)
+			return errors.Join(fmt.Errorf("wait until %d objects are at every location: %w", len(left), ctx.Err()), last)
 		}
 	}
 }

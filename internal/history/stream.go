@@ -28,17 +28,19 @@ const (
 
 // stream receives the WAL of one server until it is detached.
 type stream struct {
-	server *postgres.Server
-	cancel context.CancelFunc
-	ended  chan struct{}
-	ready  chan struct{} // closed when the first session streams
-	gap    bool          // the server has thrown away what is missing
+	server  *postgres.Server
+	cancel  context.CancelFunc
+	ended   chan struct{}
+	ready   chan struct{} // closed when the first session streams
+	reached holdfast.LSN  // up to where the last session came
+	gap     holdfast.LSN  // the server has thrown away what is missing from here on, and nothing has come since; zero: no
 
 	position atomic.Uint64 // flushed on this machine
 	sent     atomic.Uint64 // the newest position that the server spoke of
 	caughtUp atomic.Int64  // when the two were last equal, in Unix microseconds; zero while not connected
 
-	lastWhole atomic.Int64 // as caughtUp, but remembered when the connection is lost
+	lastWhole atomic.Int64           // as caughtUp, but remembered when the connection is lost
+	broken    atomic.Pointer[string] // why the last session ended
 }
 
 // Attach begins to stream the server's WAL and returns when it does. It tries until then, or until ctx ends; afterwards it goes
@@ -83,9 +85,21 @@ func (a *Archive) Detach(ctx context.Context) error {
 	err := a.drain(ctx, st)
 	a.detach()
 	if err != nil {
-		err = a.Settle(ctx, st.server)
+		err = a.takeFromFiles(ctx, st.server, err)
 	}
 	return errors.Join(err, a.uploadPartial(false))
+}
+
+// takeFromFiles takes the last WAL of a server that does not run. For one that runs there is only the reason why its WAL does not come.
+func (a *Archive) takeFromFiles(ctx context.Context, server *postgres.Server, reason error) error {
+	running, err := server.Adopt()
+	if err != nil {
+		return errors.Join(reason, err)
+	}
+	if running {
+		return reason
+	}
+	return a.Settle(ctx, server)
 }
 
 // catchUp takes what the attached server has written until now, from its files when it does not answer.
@@ -96,12 +110,14 @@ func (a *Archive) catchUp(ctx context.Context) error {
 	if st == nil {
 		return nil
 	}
-	drainCtx, cancel := context.WithTimeout(ctx, catchUpAtMost)
-	defer cancel()
-	if a.drain(drainCtx, st) == nil || ctx.Err() != nil {
+	target, err := serverPosition(ctx, st.server)
+	if err == nil {
+		err = a.waitFlushed(ctx, st, target, min(catchUpAtMost, a.patience))
+	}
+	if err == nil || ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return a.Settle(ctx, st.server)
+	return a.takeFromFiles(ctx, st.server, err)
 }
 
 // drain waits for what a running server has. An error says that it does not run, or that its WAL does not come.
@@ -110,7 +126,7 @@ func (a *Archive) drain(ctx context.Context, st *stream) error {
 	if err != nil {
 		return err
 	}
-	return a.waitFlushed(ctx, st, target)
+	return a.waitFlushed(ctx, st, target, a.patience)
 }
 
 // detach ends streaming at once.
@@ -128,7 +144,7 @@ func (a *Archive) detach() {
 	}
 }
 
-// WaitFlushed returns when the attached server's WAL is on this machine's disk up to lsn.
+// WaitFlushed returns when the attached server's WAL is on this machine's disk up to lsn. It gives up when none arrives for a minute.
 func (a *Archive) WaitFlushed(ctx context.Context, lsn holdfast.LSN) error {
 	a.mu.Lock()
 	st := a.stream
@@ -136,19 +152,29 @@ func (a *Archive) WaitFlushed(ctx context.Context, lsn holdfast.LSN) error {
 	if st == nil {
 		return &holdfast.Error{Kind: holdfast.Unavailable, Message: "the branch's WAL is not being streamed"}
 	}
-	return a.waitFlushed(ctx, st, lsn)
+	return a.waitFlushed(ctx, st, lsn, a.patience)
 }
 
-func (a *Archive) waitFlushed(ctx context.Context, st *stream, lsn holdfast.LSN) error {
-	for {
+// waitFlushed waits as long as WAL arrives, and for patience when none does.
+func (a *Archive) waitFlushed(ctx context.Context, st *stream, lsn holdfast.LSN, patience time.Duration) error {
+	stalled := time.NewTimer(patience)
+	defer stalled.Stop()
+	for last := holdfast.LSN(st.position.Load()); ; {
 		a.mu.Lock()
 		flushed := a.flushed
 		a.mu.Unlock()
-		if holdfast.LSN(st.position.Load()) >= lsn {
+		at := holdfast.LSN(st.position.Load())
+		if at >= lsn {
 			return nil
+		}
+		if at != last {
+			last = at
+			stalled.Reset(patience)
 		}
 		select {
 		case <-flushed:
+		case <-stalled.C:
+			return st.stalledError(at, lsn, patience)
 		case <-st.ended:
 			return &holdfast.Error{Kind: holdfast.Unavailable, Message: "the WAL stream ended"}
 		case <-ctx.Done():
@@ -157,7 +183,17 @@ func (a *Archive) waitFlushed(ctx context.Context, st *stream, lsn holdfast.LSN)
 	}
 }
 
-// receive holds sessions with the server, one after the other.
+func (s *stream) stalledError(at, lsn holdfast.LSN, patience time.Duration) error {
+	e := &holdfast.Error{Kind: holdfast.Unavailable, Message: fmt.Sprintf("the server's WAL is needed up to %s, but it has arrived up to %s only and none came for %s", lsn, at, patience),
+		Hint: "the log says why the WAL stream is broken; it is tried again all the time"}
+	if reason := s.broken.Load(); reason != nil {
+		e.Cause = errors.New(*reason)
+	}
+	return e
+}
+
+// receive holds sessions with the server, one after the other. Only WAL that arrives makes the pauses short again: a server that accepts a
+// connection and then breaks it is asked ever more rarely.
 func (a *Archive) receive(ctx context.Context, st *stream, lastErr chan error) {
 	pause, brokenSince := retryFirst, time.Time{}
 	remember := func(err error) {
@@ -169,11 +205,16 @@ func (a *Archive) receive(ctx context.Context, st *stream, lastErr chan error) {
 	}
 	remember(nil)
 	for ctx.Err() == nil {
-		err := a.hold(ctx, st, func() { pause, brokenSince = retryFirst, time.Time{} })
+		err := a.hold(ctx, st, func() {
+			pause, brokenSince, st.gap = retryFirst, time.Time{}, 0
+			st.broken.Store(nil)
+		})
 		if ctx.Err() != nil {
 			return
 		}
 		remember(err)
+		reason := fmt.Sprint(err)
+		st.broken.Store(&reason)
 		brokenSince = a.judge(st, err, brokenSince)
 		timer := time.NewTimer(pause)
 		select {
@@ -185,20 +226,20 @@ func (a *Archive) receive(ctx context.Context, st *stream, lastErr chan error) {
 	}
 }
 
-// hold holds one session, from connecting to its end.
-func (a *Archive) hold(ctx context.Context, st *stream, connected func()) error {
+// hold holds one session, from connecting to its end. delivers is called when it brings WAL, or the server has no more.
+func (a *Archive) hold(ctx context.Context, st *stream, delivers func()) error {
 	a.session.Lock()
 	defer a.session.Unlock()
 	s, err := a.connect(ctx, st.server, st)
 	if err != nil {
 		return err
 	}
-	connected()
 	a.streaming(ctx, st)
-	err = a.run(ctx, st, s)
+	err = a.run(ctx, st, s, delivers)
 	st.caughtUp.Store(0)
 	_ = s.close(ctx) // whether the server heard of it or not, the next session ends it
-	_, flushErr := s.spool.flush()
+	var flushErr error
+	st.reached, flushErr = s.spool.flush()
 	return errors.Join(err, flushErr, s.spool.close())
 }
 
@@ -228,8 +269,8 @@ func (a *Archive) judge(st *stream, err error, since time.Time) time.Time {
 			a.log.Error("the lineage could not be ended", "err", err)
 		}
 		return time.Time{}
-	case errors.As(err, &pg) && pg.Code == "58P01": // undefined_file: the segment was removed
-		st.gap = true
+	case errors.As(err, &pg) && pg.Code == "58P01" && st.gap == 0: // undefined_file: the segment was removed
+		st.gap = st.reached
 		a.alerts.event(GapFound, "WAL was lost: "+pg.Message)
 		return time.Time{}
 	}
@@ -246,8 +287,8 @@ func (a *Archive) judge(st *stream, err error, since time.Time) time.Time {
 var errTimelineEnded = errors.New("the server went on to another timeline")
 
 // run receives until the session ends.
-func (a *Archive) run(ctx context.Context, st *stream, s *session) error {
-	loop := &receiving{archive: a, stream: st, session: s, heard: time.Now()}
+func (a *Archive) run(ctx context.Context, st *stream, s *session, delivers func()) error {
+	loop := &receiving{archive: a, stream: st, session: s, heard: time.Now(), began: s.have, delivers: delivers}
 	for {
 		msgCtx, cancel := context.WithDeadline(ctx, loop.nextDue())
 		msg, err := s.conn.ReceiveMessage(msgCtx)
@@ -276,7 +317,10 @@ type receiving struct {
 	heard     time.Time
 	lastReply time.Time
 	received  holdfast.LSN
-	reply     bool // the server wants to hear of us now
+	reply     bool         // the server wants to hear of us now
+	told      bool         // the server has said in this session how far it is
+	began     holdfast.LSN // up to where there was WAL when the session began
+	delivers  func()
 }
 
 func (r *receiving) nextDue() time.Time {
@@ -319,6 +363,7 @@ func (r *receiving) takeData(data []byte) error {
 		}
 		r.reply = r.reply || m.ReplyRequested
 		r.stream.sent.Store(uint64(m.ServerWALEnd))
+		r.told = true
 	case pglogrepl.XLogDataByteID:
 		m, err := pglogrepl.ParseXLogData(data[1:])
 		if err != nil {
@@ -351,6 +396,9 @@ func (r *receiving) due(ctx context.Context) error {
 		return err
 	}
 	r.written = time.Time{}
+	if flushed > r.began || r.told && uint64(flushed) >= r.stream.sent.Load() {
+		r.delivers()
+	}
 	r.archive.arrived(r.stream, flushed)
 	ask := now.Sub(r.lastReply) >= statusEvery
 	err = pglogrepl.SendStandbyStatusUpdate(ctx, r.session.conn, pglogrepl.StandbyStatusUpdate{

@@ -135,12 +135,16 @@ func (a *Archive) cutBefore(ctx context.Context, t *target, at time.Time) error 
 	err := a.withCatalogue(ctx, func(c *catalogue) error {
 		list := c.list(t.walKey)
 		i := slices.IndexFunc(list, func(s storedSegment) bool { return s.lastCommit.After(at) })
+		after := i
 		if i < 0 {
-			return nil
+			after = len(list) - 1
 		}
 		// The end of what was streamed before a gap is a moment too: that of the last commit known.
-		if j := runStart(list, i); j > 0 && slices.ContainsFunc(list[:j], func(s storedSegment) bool { return s.lastCommit.Equal(at) }) {
+		if j := runStart(list, after); j > 0 && slices.ContainsFunc(list[:j], func(s storedSegment) bool { return s.lastCommit.Equal(at) }) {
 			endOfRun = list[j-1].endLSN()
+		}
+		if i < 0 {
+			return nil
 		}
 		scanFrom, found = list[i], list[i]
 		if i > 0 && list[i-1].segment.Number+1 == list[i].segment.Number && list[i-1].complete() {
@@ -152,10 +156,10 @@ func (a *Archive) cutBefore(ctx context.Context, t *target, at time.Time) error 
 		return err
 	}
 	switch {
-	case found.end == 0:
-		return a.cutAtEnd(ctx, t)
 	case endOfRun != 0:
 		return a.cutAt(ctx, t, endOfRun)
+	case found.end == 0:
+		return a.cutAtEnd(ctx, t)
 	}
 	var cut holdfast.LSN
 	scan := newWALScan(scanFrom.segment.Start(), found.segment.Size)
