@@ -39,10 +39,21 @@ func Installation(t testing.TB, opts ...Option) postgres.Installation {
 // skipped where there is none.
 func Program(t testing.TB, name string) string {
 	t.Helper()
-	path, err := postgres.FindProgram(t.Context(), Setting(), name, Installation(t).Major)
+	major := Installation(t).Major
+	machine.Lock()
+	defer machine.Unlock()
+	key := name + strconv.Itoa(major)
+	if path := machine.programs[key]; path != "" {
+		return path
+	}
+	path, err := postgres.FindProgram(t.Context(), Setting(), name, major)
 	if err != nil {
 		t.Skipf("%v", err)
 	}
+	if machine.programs == nil {
+		machine.programs = map[string]string{}
+	}
+	machine.programs[key] = path
 	return path
 }
 
@@ -75,11 +86,13 @@ func preferredMajor(t testing.TB) int {
 	return 0
 }
 
-// machine are the servers of this machine: nothing installs one while tests run, and to ask each for its version takes time.
+// machine are the servers and programs of this machine: nothing installs one while tests run, and to ask each for its version takes
+// time, for pg_dump more than a dump of a small database.
 var machine struct {
 	sync.Mutex
 	looked        bool
 	installations []postgres.Installation
+	programs      map[string]string
 }
 
 func installed(t testing.TB) []postgres.Installation {

@@ -42,6 +42,7 @@ type planner struct {
 	sorted     []Address
 	dry        bool // trying only: nothing is noted in the plan
 	identities map[*Catalog]map[Address]*Object
+	ownedFrom  map[[2]string][]*Object // sequences by the table that owns them, in from
 }
 
 func newPlanner(from, to *Catalog, opts Options, plan *Plan) *planner {

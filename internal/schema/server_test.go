@@ -4,22 +4,19 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
-	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/holdfast/holdfast/internal/pgtest"
 )
-
-// full runs the tests that plan on real servers with the shared histories and the whole matrix. They take several minutes.
-var full = flag.Bool("full", false, "run the cases, the matrix and the real histories on real servers, too")
 
 // casesDir finds the shared test material beside the repository, or beside a folder above it.
 func casesDir(t *testing.T) string {
@@ -69,23 +66,28 @@ func readCase(t *testing.T, parts ...string) string {
 	return string(text)
 }
 
-// schemaServer is the package's server: one that can lock thousands of tables in one transaction.
+// schemaServer is the package's server: one that can lock thousands of tables in one transaction. It has the roles that the cases
+// speak of: roles belong to the whole server, and two cases that made the same one at once failed.
 func schemaServer(t testing.TB) *pgtest.Server {
 	t.Helper()
-	if !*full {
-		t.Skip("plans on real servers take several minutes: go test ./internal/schema -full")
+	server := pgtest.Start(t, pgtest.Parameter("max_locks_per_transaction", "4096"), pgtest.Parameter("wal_level", "logical"), pgtest.Parameter("autovacuum", "off"))
+	prepared.Lock()
+	defer prepared.Unlock()
+	if prepared.server == server {
+		return server
 	}
-	return pgtest.Start(t, pgtest.Parameter("max_locks_per_transaction", "4096"), pgtest.Parameter("wal_level", "logical"), pgtest.Parameter("autovacuum", "off"))
-}
-
-// roles are those that the cases speak of.
-var roles = []string{"app_ro", "app_rw", "owner2", "anon", "authenticated", "service_role", "supabase_auth_admin", "supabase_admin", "gitlab", "danbooru", "postgres"}
-
-func createRoles(t testing.TB, conn *pgx.Conn) {
-	t.Helper()
-	for _, role := range roles {
+	conn := server.Database(t).Connect(t)
+	for _, role := range []string{"app_ro", "app_rw", "owner2", "anon", "authenticated", "service_role", "supabase_auth_admin", "supabase_admin", "gitlab", "danbooru", "postgres"} {
 		load(t, conn, fmt.Sprintf(`DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '%s') THEN CREATE ROLE %s; END IF; END $$`, role, role))
 	}
+	prepared.server = server
+	return server
+}
+
+// prepared is the server of this test process that has the roles.
+var prepared struct {
+	sync.Mutex
+	server *pgtest.Server
 }
 
 // load runs a script. Lines for psql itself are left out.

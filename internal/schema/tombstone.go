@@ -175,9 +175,24 @@ func (p *planner) sequencesWith(table Address) []*Object {
 			out = append(out, s)
 		}
 	}
-	for _, a := range p.sortedOps() {
-		if o := p.ops[a]; a.Kind == KindSequence && o.from != nil && o.from.is("owned") && p.goesWith(a, table) {
-			out = append(out, o.from)
+	if p.ownedFrom == nil {
+		p.ownedFrom = map[[2]string][]*Object{}
+		for _, a := range p.sortedOps() {
+			o := p.ops[a]
+			if a.Kind != KindSequenceOwner || o.from == nil {
+				continue
+			}
+			s := p.from.Objects[Address{Kind: KindSequence, Schema: a.Schema, Name: a.Name}]
+			for _, d := range o.from.Deps {
+				if d.Kind == KindColumn && s != nil && s.is("owned") {
+					p.ownedFrom[[2]string{d.Schema, d.Name}] = append(p.ownedFrom[[2]string{d.Schema, d.Name}], s)
+				}
+			}
+		}
+	}
+	for _, s := range p.ownedFrom[[2]string{table.Schema, table.Name}] {
+		if p.goesWith(s.Address, table) {
+			out = append(out, s)
 		}
 	}
 	return out
