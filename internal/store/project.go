@@ -65,7 +65,7 @@ func (tx *Tx) SetProjectDeleted(id holdfast.ProjectID, at time.Time) error {
 	return tx.must("project "+string(id), `UPDATE projects SET deleted_at = ? WHERE id = ?`, toMicros(at), id)
 }
 
-// EraseProject removes a project with its branches, locations, keys and rules. Absent is fine.
+// EraseProject removes a project with its branches, locations, keys, rules and publishes. Absent is fine.
 func (tx *Tx) EraseProject(id holdfast.ProjectID) error {
 	branches, err := collect(tx, scanBranch, selectBranch+`WHERE b.project_id = ?`, id)
 	if err != nil {
@@ -75,6 +75,9 @@ func (tx *Tx) EraseProject(id holdfast.ProjectID) error {
 		if err := tx.EraseBranch(b.ID); err != nil {
 			return err
 		}
+	}
+	if err := tx.erasePublishes(id); err != nil {
+		return err
 	}
 	for _, table := range []string{"locations", "project_keys", "mask_rules"} {
 		if err := tx.exec(`DELETE FROM `+table+` WHERE project_id = ?`, id); err != nil {
