@@ -59,7 +59,8 @@ func checkBranch(who holdfast.Principal, b store.Branch, want holdfast.Right) er
 	if !sees(who, b.ProjectID) {
 		return &holdfast.Error{Kind: holdfast.NotFound, Message: "branch " + b.Ref().String() + " does not exist"}
 	}
-	if b.Environment == holdfast.Production && want != holdfast.MayRead {
+	// What a publish is rehearsed on has production's rows as they are.
+	if (b.Environment == holdfast.Production || b.IsRehearsal()) && want != holdfast.MayRead {
 		if who.Kind == holdfast.AgentToken {
 			return agentRefused("touch production")
 		}
@@ -75,7 +76,7 @@ func checkBranch(who holdfast.Principal, b store.Branch, want holdfast.Right) er
 // a person to whom they were granted, and are never for an agent.
 func checkRows(who holdfast.Principal, b store.Branch) error {
 	err := checkBranch(who, b, holdfast.MayRead)
-	if err != nil || b.Environment != holdfast.Production {
+	if err != nil || b.Environment != holdfast.Production && !b.IsRehearsal() {
 		return err
 	}
 	if who.Kind != holdfast.AgentToken && who.Members[b.ProjectID].Production {
@@ -115,6 +116,38 @@ func checkCancel(who holdfast.Principal, j holdfast.Job) error {
 		return nil
 	}
 	return refused(who, holdfast.MayAdmin, "a job of somebody else")
+}
+
+// checkProposal refuses who may not plan and rehearse a publish. Agents may: nothing of it changes production.
+func checkProposal(who holdfast.Principal, p store.Project) error {
+	if !sees(who, p.ID) {
+		return &holdfast.Error{Kind: holdfast.NotFound, Message: "project " + p.Name + " does not exist"}
+	}
+	if !who.RightOn(p.ID).Includes(holdfast.MayWrite) {
+		return refused(who, holdfast.MayWrite, "project "+p.Name)
+	}
+	return nil
+}
+
+// checkPublish refuses who may not approve a publish, apply it or take it back: that changes production.
+func checkPublish(who holdfast.Principal, production store.Branch) error {
+	if sees(who, production.ProjectID) && who.Kind == holdfast.AgentToken {
+		return &holdfast.Error{Kind: holdfast.NotAllowed, Message: "an agent may plan and rehearse a publish, and not approve, apply or revert it", Hint: "a person applies it: `holdfast publish apply`"}
+	}
+	return checkBranch(who, production, holdfast.MayAdmin)
+}
+
+// checkHooks refuses who may not set what is run at a rehearsal. A command runs on this machine, and an address in a private network is
+// asked from it: both are for whom the installation belongs to.
+func checkHooks(who holdfast.Principal, p store.Project, old, hooks holdfast.PublishHooks) error {
+	if err := checkProject(who, p, holdfast.MayAdmin); err != nil {
+		return err
+	}
+	onMachine := hooks.Command != "" && (hooks.Command != old.Command || hooks.CommandTimeout != old.CommandTimeout)
+	if onMachine || hooks.AllowPrivate && (!old.AllowPrivate || hooks.URL != old.URL) {
+		return checkInstallation(who)
+	}
+	return nil
 }
 
 // checkInstallation refuses who may not change what concerns every project.
