@@ -49,6 +49,14 @@ const (
 
 	MaskPath = ProjectPath + "/masking"
 
+	PublishesPath     = ProjectPath + "/publishes"
+	PublishPath       = PublishesPath + "/{number}"
+	PublishCancelPath = PublishPath + "/cancel"
+	PublishHooksPath  = ProjectPath + "/publish-hooks"
+
+	SchemaPath     = BranchPath + "/schema"
+	SchemaDiffPath = Prefix + "/schema-diff"
+
 	JobsPath      = Prefix + "/jobs"
 	JobPath       = JobsPath + "/{id}"
 	JobLogPath    = JobPath + "/log"

@@ -12,6 +12,9 @@ import (
 	"github.com/holdfast/holdfast/internal/store"
 )
 
+// Plan is what a publish does, in order.
+type Plan = schema.Plan
+
 // PublishView is a publish as its users see it.
 type PublishView struct {
 	holdfast.Publish

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/api"
+)
+
+func (c *cli) schemaCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "schema", Short: "See and compare the structure of branches", Example: "  holdfast schema diff shop/production shop/development\n  holdfast schema dump shop/production"}
+	cmd.AddCommand(c.schemaDiffCommand(), c.schemaDumpCommand())
+	return cmd
+}
+
+func (c *cli) schemaDiffCommand() *cobra.Command {
+	var asSQL bool
+	cmd := &cobra.Command{
+		Use: "diff FROM TO", Short: "Show what would lead from one branch's structure to another's",
+		Long:    "Show what would lead from one branch's structure to another's, as statements in order.\n\nNeither branch is changed. What only FROM has would be dropped.",
+		Example: "  holdfast schema diff shop/production shop/development\n  holdfast schema diff shop/production shop/try --sql", Args: cobra.ExactArgs(2), ValidArgsFunction: c.completeBranches,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			from, err := c.ref(args[0])
+			if err != nil {
+				return err
+			}
+			to, err := c.ref(args[1])
+			if err != nil {
+				return err
+			}
+			return c.withClient(cmd.Context(), func(client *api.Client) error {
+				plan, err := client.DiffSchemas(cmd.Context(), from, to)
+				if err != nil {
+					return suggestBranch(cmd.Context(), client, from, err)
+				}
+				return c.showPlanOnly(plan, asSQL)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&asSQL, "sql", false, "write the statements only")
+	return cmd
+}
+
+// showPlanOnly shows a plan that belongs to no publish.
+func (c *cli) showPlanOnly(plan api.Plan, asSQL bool) error {
+	if c.json || !asSQL {
+		return c.show(plan, func(w io.Writer) { planText(w, plan) })
+	}
+	return c.showPlan(api.Publish{Plan: &plan}, true)
+}
+
+func (c *cli) schemaDumpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "dump [PROJECT/BRANCH]", Short: "Write a branch's structure as SQL", Example: "  holdfast schema dump shop/production > schema.sql", Args: cobra.MaximumNArgs(1), ValidArgsFunction: c.completeBranches,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.onBranch(cmd.Context(), args, func(client *api.Client, ref holdfast.BranchRef) error {
+				dump, err := client.DumpSchema(cmd.Context(), ref)
+				if err != nil {
+					return err
+				}
+				return c.show(dump, func(w io.Writer) { fmt.Fprint(w, printableLines(dump.SQL)) })
+			})
+		},
+	}
+}

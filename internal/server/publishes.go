@@ -1,0 +1,151 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/api"
+	"github.com/holdfast/holdfast/internal/platform"
+)
+
+// PublishPath is the part of a path that names a publish.
+type PublishPath struct {
+	Project string `path:"project" example:"shop"`
+	Number  int    `path:"number" minimum:"0" doc:"0: the newest." example:"7"`
+}
+
+type newPublishInput struct {
+	Project string `path:"project" example:"shop"`
+	Body    api.NewPublish
+}
+
+type publishHooksInput struct {
+	Project string `path:"project" example:"shop"`
+	Body    api.PublishHooks
+}
+
+type schemaDiffInput struct {
+	Body api.SchemaDiff
+}
+
+func (s *Server) publishRoutes() {
+	p := s.config.Platform
+	addList(s, route{method: http.MethodGet, path: api.PublishesPath, id: "list-publishes", tag: "publish", summary: "A project's publishes, the newest first"},
+		func(ctx context.Context, who holdfast.Principal, in *projectInput) ([]api.Publish, error) {
+			all, err := p.Publishes(ctx, who, in.Project)
+			return mapped(all, viewPublish), err
+		})
+	add(s, route{method: http.MethodPost, path: api.PublishesPath, id: "plan-publish", tag: "publish", summary: "Plan how production gets development's structure",
+		about: "Compares development, production and what was published last. A publish that has changed nothing yet is planned anew; otherwise the project gets a new one. Neither database is changed."},
+		func(ctx context.Context, who holdfast.Principal, in *newPublishInput) (api.Publish, error) {
+			v, err := p.PlanPublish(ctx, who, in.Project, platform.NewPublish{Answers: in.Body.Answers, AllowLossy: in.Body.AllowLossy, Maintenance: in.Body.Maintenance})
+			return viewPublish(v), err
+		})
+	add(s, route{method: http.MethodGet, path: api.PublishPath, id: "get-publish", tag: "publish", summary: "A publish with its plan"},
+		func(ctx context.Context, who holdfast.Principal, in *PublishPath) (api.Publish, error) {
+			v, err := p.Publish(ctx, who, in.Project, in.Number)
+			return viewPublish(v), err
+		})
+	add(s, route{method: http.MethodPost, path: api.PublishCancelPath, id: "cancel-publish", tag: "publish", summary: "Give a publish up", about: "One that is being applied is taken back."},
+		func(ctx context.Context, who holdfast.Principal, in *PublishPath) (api.Publish, error) {
+			v, err := p.CancelPublish(ctx, who, in.Project, in.Number)
+			return viewPublish(v), err
+		})
+	s.publishHookRoutes()
+	s.schemaRoutes()
+}
+
+func (s *Server) publishHookRoutes() {
+	p := s.config.Platform
+	add(s, route{method: http.MethodGet, path: api.PublishHooksPath, id: "get-publish-hooks", tag: "publish", summary: "A project's own checks of rehearsals"},
+		func(ctx context.Context, who holdfast.Principal, in *projectInput) (api.PublishHooks, error) {
+			h, err := p.PublishHooks(ctx, who, in.Project)
+			return api.PublishHooks{Command: h.Command, CommandTimeout: api.Seconds(h.CommandTimeout), URL: h.URL, URLTimeout: api.Seconds(h.URLTimeout), AllowPrivate: h.AllowPrivate}, err
+		})
+	addEmpty(s, route{method: http.MethodPut, path: api.PublishHooksPath, id: "set-publish-hooks", tag: "publish", summary: "Replace a project's own checks of rehearsals",
+		about: "A command, and a URL in a private network, take the right to change the installation."},
+		func(ctx context.Context, who holdfast.Principal, in *publishHooksInput) error {
+			h := in.Body
+			return p.SetPublishHooks(ctx, who, in.Project, holdfast.PublishHooks{Command: h.Command, CommandTimeout: time.Duration(h.CommandTimeout) * time.Second, URL: h.URL,
+				URLTimeout: time.Duration(h.URLTimeout) * time.Second, AllowPrivate: h.AllowPrivate})
+		})
+}
+
+func (s *Server) schemaRoutes() {
+	p := s.config.Platform
+	add(s, route{method: http.MethodGet, path: api.SchemaPath, id: "dump-schema", tag: "schema", summary: "A branch's structure as SQL"},
+		func(ctx context.Context, who holdfast.Principal, in *BranchPath) (api.SchemaDump, error) {
+			text, err := p.DumpSchema(ctx, who, in.ref())
+			return api.SchemaDump{SQL: text}, err
+		})
+	add(s, route{method: http.MethodPost, path: api.SchemaDiffPath, id: "diff-schemas", tag: "schema", summary: "What would lead from one branch's structure to another's", about: "It is shown only; neither branch is changed."},
+		func(ctx context.Context, who holdfast.Principal, in *schemaDiffInput) (api.Plan, error) {
+			from, err := holdfast.ParseBranchRef(in.Body.From)
+			if err != nil {
+				return api.Plan{}, err
+			}
+			to, err := holdfast.ParseBranchRef(in.Body.To)
+			if err != nil {
+				return api.Plan{}, err
+			}
+			plan, err := p.DiffSchemas(ctx, who, from, to)
+			if err != nil {
+				return api.Plan{}, err
+			}
+			return *viewPlan(plan), nil
+		})
+}
+
+func viewPublish(v platform.PublishView) api.Publish {
+	out := api.Publish{Project: v.Project, Number: v.Number, Kind: string(v.Kind), State: string(v.State), Error: v.Error, Statements: v.Statements, Hazards: list(v.Hazards), Allowed: list(v.Allowed),
+		Maintenance: v.Maintenance, Reverts: v.Reverts, RevertedBy: v.RevertedBy, Author: v.Author, Approver: v.Approver, Checkpoint: string(v.Checkpoint), Job: string(v.Job),
+		CreatedAt: v.CreatedAt, PlannedAt: v.PlannedAt, RehearsedAt: v.RehearsedAt, StartedAt: v.StartedAt, EndedAt: v.EndedAt, GraceUntil: v.GraceUntil}
+	if v.Preview != "" {
+		out.Preview = holdfast.BranchRef{Project: v.Project, Branch: v.Preview}.String()
+	}
+	if v.Plan != nil {
+		out.Plan, out.Answers = viewPlan(v.Plan), v.AnswerList()
+	}
+	return out
+}
+
+// list is never nil: nothing is [] in JSON.
+func list(items []string) []string {
+	if items == nil {
+		return []string{}
+	}
+	return items
+}
+
+func viewPlan(plan *platform.Plan) *api.Plan {
+	out := &api.Plan{Statements: []api.PlanStatement{}, Notes: plan.Notes, Lost: plan.Lost}
+	for _, st := range plan.Statements {
+		v := api.PlanStatement{SQL: st.SQL, Object: st.Object.String(), Description: st.Description, Class: string(st.Class()), Lock: string(st.Lock), Transactional: st.Transactional, Group: st.Group}
+		for _, h := range st.Hazards {
+			v.Hazards = append(v.Hazards, api.PlanHazard{Class: string(h.Class), Text: h.Text})
+		}
+		for _, t := range st.Locks {
+			v.Tables = append(v.Tables, t.Label())
+		}
+		out.Statements = append(out.Statements, v)
+	}
+	for _, r := range plan.Renames {
+		v := api.PlanRename{From: r.From.String(), To: r.To.String(), Why: r.Why}
+		if r.Label != "" {
+			v.From, v.To = v.From+" value "+holdfast.QuoteLiteral(r.Label), v.To+" value "+holdfast.QuoteLiteral(r.NewLabel)
+		}
+		out.Renames = append(out.Renames, v)
+	}
+	for _, q := range plan.Questions {
+		out.Questions = append(out.Questions, api.PlanQuestion{ID: q.ID, Text: q.Text, Answers: q.Answers})
+	}
+	for _, d := range plan.Drift {
+		out.Drift = append(out.Drift, api.PlanDrift{Object: d.Object.String(), Kind: string(d.Kind), Text: d.Text})
+	}
+	for _, problem := range plan.Problems {
+		out.Problems = append(out.Problems, api.PlanProblem{Object: problem.Object.String(), Reason: problem.Reason})
+	}
+	return out
+}
