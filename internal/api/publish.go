@@ -128,7 +128,11 @@ type SchemaDiff struct {
 	To   string `json:"to" example:"shop/development"`
 }
 
+// publishPath names a publish; number 0 is the newest.
 func publishPath(template, project string, number int) string {
+	if number == 0 {
+		return Path(template, project, "latest")
+	}
 	return Path(template, project, strconv.Itoa(number))
 }
 

@@ -149,6 +149,16 @@ func (p *Platform) runCreateProject(ctx context.Context, r *run) (any, error) {
 	if err := p.openHistories(ctx); err != nil {
 		return nil, err
 	}
+	if input.SampleRows > 0 {
+		// Both have the same structure: that is what the first publish is compared with.
+		found, err := p.findPublishing(ctx, input.Name, func(publishing) error { return nil })
+		if err == nil {
+			err = p.setBaseline(ctx, found, 0)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
 	return map[string]any{"project": input.Name}, p.directory.load(ctx, p.store)
 }
 

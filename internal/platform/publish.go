@@ -3,8 +3,11 @@ package platform
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/fleet"
@@ -263,4 +266,47 @@ func readCatalog(ctx context.Context, conn *fleet.Conn, b store.Branch) (*schema
 	// default's function, gets no more rights than its author has.
 	c.User = holdfast.OwnerRole(b.Project)
 	return c, nil
+}
+
+// ownerConn opens a session of the project's owner role in a branch's main database, as its users do. It wakes the branch.
+func (p *Platform) ownerConn(ctx context.Context, b store.Branch) (*fleet.Conn, error) {
+	owner := holdfast.OwnerRole(b.Project)
+	var password string
+	if err := p.store.View(ctx, func(tx *store.Tx) (err error) { password, err = tx.Password(b.ID, owner); return err }); err != nil {
+		return nil, err
+	}
+	conn, err := p.fleet.ConnectAs(ctx, b.ID, owner, password, b.Ref().Database())
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == "28P01" {
+		return nil, &holdfast.Error{Kind: holdfast.Precondition, Message: fmt.Sprintf("the password of %s on %s was changed with SQL", owner, b.Ref()),
+			Hint: "`holdfast credentials rotate " + b.Ref().String() + "` makes one that is known", Cause: err}
+	}
+	return conn, err
+}
+
+// setBaseline keeps development's catalogue of now, when production is equal to it, with a new mark of its life inside development.
+func (p *Platform) setBaseline(ctx context.Context, found publishing, number int) error {
+	if err := p.markEpoch(ctx, found.development); err != nil {
+		return err
+	}
+	catalog, err := p.catalog(ctx, found.development)
+	if err != nil {
+		return err
+	}
+	raw, err := json.Marshal(catalog)
+	if err != nil {
+		return err
+	}
+	return p.store.Update(ctx, func(tx *store.Tx) error { return tx.SetBaseline(found.project.ID, number, raw, p.now()) })
+}
+
+// markEpoch marks development as its owner: whoever dumps the database as the owner can read the mark.
+func (p *Platform) markEpoch(ctx context.Context, development store.Branch) error {
+	conn, err := p.ownerConn(ctx, development)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	_, err = schema.MarkEpoch(ctx, conn.Conn)
+	return err
 }

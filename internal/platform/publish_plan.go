@@ -49,6 +49,12 @@ func (p *Platform) PlanPublish(ctx context.Context, who holdfast.Principal, proj
 		return PublishView{}, err
 	}
 	development := in.Development.Fingerprint()
+	// Two equal databases are as good as a publish: from here on renames are known for what they are.
+	if plan.Empty() && len(plan.Drift) == 0 && (in.Baseline == nil || in.Baseline.Epoch != in.Development.Epoch || in.Baseline.Fingerprint() != development) {
+		if err := p.setBaseline(ctx, found, 0); err != nil {
+			return PublishView{}, err
+		}
+	}
 	err = p.keepPlan(ctx, who, pub.ProjectID, pub.Number, plan, func(pub *holdfast.Publish) {
 		pub.Maintenance, pub.Development, pub.Allowed = ask.Maintenance, development, nil
 		if ask.AllowLossy {

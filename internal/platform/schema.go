@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -64,9 +65,8 @@ func (p *Platform) dump(ctx context.Context, b store.Branch) (string, error) {
 		return "", &holdfast.Error{Kind: holdfast.Precondition, Message: fmt.Sprintf("pg_dump of PostgreSQL %d is not installed beside its server", b.Major),
 			Hint: fmt.Sprintf("install it, for example with: apt-get install postgresql-client-%d", b.Major), Cause: err}
 	}
-	account := server.Account()
-	cmd := account.Command(ctx, program, "--schema-only", "--exclude-schema="+schema.HiddenPrefix+"*")
-	cmd.Env = append(cmd.Env, server.ClientEnvironment(b.Ref().Database())...)
+	cmd := exec.CommandContext(ctx, program, "--schema-only", "--exclude-schema="+schema.HiddenPrefix+"*")
+	cmd.Env = append([]string{"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", "HOME=/"}, server.ClientEnvironment(b.Ref().Database())...)
 	out, failed := &boundedBuffer{limit: maxDump}, &boundedBuffer{limit: 8 << 10}
 	cmd.Stdout, cmd.Stderr = out, failed
 	if err := cmd.Run(); err != nil {

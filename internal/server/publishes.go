@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/holdfast/holdfast"
@@ -13,7 +14,18 @@ import (
 // PublishPath is the part of a path that names a publish.
 type PublishPath struct {
 	Project string `path:"project" example:"shop"`
-	Number  int    `path:"number" minimum:"0" doc:"0: the newest." example:"7"`
+	Number  string `path:"number" doc:"Or \"latest\"." example:"7"`
+}
+
+// number is 0 for the newest. What is no number is one that no publish has: the platform says so to whom it may.
+func (in PublishPath) number() int {
+	if in.Number == "latest" {
+		return 0
+	}
+	if n, err := strconv.Atoi(in.Number); err == nil && n > 0 {
+		return n
+	}
+	return -1
 }
 
 type newPublishInput struct {
@@ -32,25 +44,25 @@ type schemaDiffInput struct {
 
 func (s *Server) publishRoutes() {
 	p := s.config.Platform
-	addList(s, route{method: http.MethodGet, path: api.PublishesPath, id: "list-publishes", tag: "publish", summary: "A project's publishes, the newest first"},
+	addList(s, route{method: http.MethodGet, path: api.PublishesPath, id: "list-publishes", rule: toSee, tag: "publish", summary: "A project's publishes, the newest first"},
 		func(ctx context.Context, who holdfast.Principal, in *projectInput) ([]api.Publish, error) {
 			all, err := p.Publishes(ctx, who, in.Project)
 			return mapped(all, viewPublish), err
 		})
-	add(s, route{method: http.MethodPost, path: api.PublishesPath, id: "plan-publish", tag: "publish", summary: "Plan how production gets development's structure",
+	add(s, route{method: http.MethodPost, path: api.PublishesPath, id: "plan-publish", rule: toDevelop, tag: "publish", summary: "Plan how production gets development's structure",
 		about: "Compares development, production and what was published last. A publish that has changed nothing yet is planned anew; otherwise the project gets a new one. Neither database is changed."},
 		func(ctx context.Context, who holdfast.Principal, in *newPublishInput) (api.Publish, error) {
 			v, err := p.PlanPublish(ctx, who, in.Project, platform.NewPublish{Answers: in.Body.Answers, AllowLossy: in.Body.AllowLossy, Maintenance: in.Body.Maintenance})
 			return viewPublish(v), err
 		})
-	add(s, route{method: http.MethodGet, path: api.PublishPath, id: "get-publish", tag: "publish", summary: "A publish with its plan"},
+	add(s, route{method: http.MethodGet, path: api.PublishPath, id: "get-publish", rule: toSee, tag: "publish", summary: "A publish with its plan"},
 		func(ctx context.Context, who holdfast.Principal, in *PublishPath) (api.Publish, error) {
-			v, err := p.Publish(ctx, who, in.Project, in.Number)
+			v, err := p.Publish(ctx, who, in.Project, in.number())
 			return viewPublish(v), err
 		})
-	add(s, route{method: http.MethodPost, path: api.PublishCancelPath, id: "cancel-publish", tag: "publish", summary: "Give a publish up", about: "One that is being applied is taken back."},
+	add(s, route{method: http.MethodPost, path: api.PublishCancelPath, id: "cancel-publish", rule: toDevelop, tag: "publish", summary: "Give a publish up", about: "One that is being applied is taken back."},
 		func(ctx context.Context, who holdfast.Principal, in *PublishPath) (api.Publish, error) {
-			v, err := p.CancelPublish(ctx, who, in.Project, in.Number)
+			v, err := p.CancelPublish(ctx, who, in.Project, in.number())
 			return viewPublish(v), err
 		})
 	s.publishHookRoutes()
@@ -59,12 +71,12 @@ func (s *Server) publishRoutes() {
 
 func (s *Server) publishHookRoutes() {
 	p := s.config.Platform
-	add(s, route{method: http.MethodGet, path: api.PublishHooksPath, id: "get-publish-hooks", tag: "publish", summary: "A project's own checks of rehearsals"},
+	add(s, route{method: http.MethodGet, path: api.PublishHooksPath, id: "get-publish-hooks", rule: toSee, tag: "publish", summary: "A project's own checks of rehearsals"},
 		func(ctx context.Context, who holdfast.Principal, in *projectInput) (api.PublishHooks, error) {
 			h, err := p.PublishHooks(ctx, who, in.Project)
 			return api.PublishHooks{Command: h.Command, CommandTimeout: api.Seconds(h.CommandTimeout), URL: h.URL, URLTimeout: api.Seconds(h.URLTimeout), AllowPrivate: h.AllowPrivate}, err
 		})
-	addEmpty(s, route{method: http.MethodPut, path: api.PublishHooksPath, id: "set-publish-hooks", tag: "publish", summary: "Replace a project's own checks of rehearsals",
+	addEmpty(s, route{method: http.MethodPut, path: api.PublishHooksPath, id: "set-publish-hooks", rule: toAdminister, tag: "publish", summary: "Replace a project's own checks of rehearsals",
 		about: "A command, and a URL in a private network, take the right to change the installation."},
 		func(ctx context.Context, who holdfast.Principal, in *publishHooksInput) error {
 			h := in.Body
@@ -75,12 +87,12 @@ func (s *Server) publishHookRoutes() {
 
 func (s *Server) schemaRoutes() {
 	p := s.config.Platform
-	add(s, route{method: http.MethodGet, path: api.SchemaPath, id: "dump-schema", tag: "schema", summary: "A branch's structure as SQL"},
+	add(s, route{method: http.MethodGet, path: api.SchemaPath, id: "dump-schema", rule: toSee, tag: "schema", summary: "A branch's structure as SQL"},
 		func(ctx context.Context, who holdfast.Principal, in *BranchPath) (api.SchemaDump, error) {
 			text, err := p.DumpSchema(ctx, who, in.ref())
 			return api.SchemaDump{SQL: text}, err
 		})
-	add(s, route{method: http.MethodPost, path: api.SchemaDiffPath, id: "diff-schemas", tag: "schema", summary: "What would lead from one branch's structure to another's", about: "It is shown only; neither branch is changed."},
+	add(s, route{method: http.MethodPost, path: api.SchemaDiffPath, id: "diff-schemas", rule: toSee, tag: "schema", summary: "What would lead from one branch's structure to another's", about: "It is shown only; neither branch is changed."},
 		func(ctx context.Context, who holdfast.Principal, in *schemaDiffInput) (api.Plan, error) {
 			from, err := holdfast.ParseBranchRef(in.Body.From)
 			if err != nil {
