@@ -74,10 +74,6 @@ func mayPropose(who holdfast.Principal) func(publishing) error {
 	return func(f publishing) error { return checkProposal(who, f.project) }
 }
 
-func mayPublish(who holdfast.Principal) func(publishing) error {
-	return func(f publishing) error { return checkPublish(who, f.production) }
-}
-
 // Publishes lists a project's publishes, the newest first.
 func (p *Platform) Publishes(ctx context.Context, who holdfast.Principal, project string) ([]PublishView, error) {
 	found, err := p.findPublishing(ctx, project, mayRead(who))
