@@ -1,0 +1,147 @@
+package publish
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/pgtest"
+)
+
+func TestApplyLeadsToDevelopmentsStructure(t *testing.T) {
+	production, development, plan := shop(t)
+	told := &events{}
+	journal := fileJournal{filepath.Join(t.TempDir(), "journal")}
+	out, err := Apply(t.Context(), Order{Plan: plan, Target: production.target(t), Journal: journal, Progress: told.tell, Expected: development.dump(t)})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, describe(plan))
+	}
+	if out.State != Published || len(out.Differences) > 0 || len(out.Statements) != len(plan.Statements) {
+		t.Errorf("outcome %+v", out)
+	}
+	mustEqual(t, production.dump(t), development.dump(t))
+	production.exec(t, newCode, production.owner)
+	if n := len(told.of(EventDone)); n != len(plan.Statements) {
+		t.Errorf("%d statements were told of, want %d", n, len(plan.Statements))
+	}
+	if state, done := journal.unfinished(t).finished(); !done || state != Published {
+		t.Errorf("the journal ends with %q", state)
+	}
+	if rows := pgtest.Value[int](t, production.admin, "SELECT count(*)::int FROM customer"); rows != 201 {
+		t.Errorf("%d customers", rows)
+	}
+	locked := false
+	for _, m := range out.Statements {
+		for _, l := range m.Locks {
+			locked = locked || l.Table == "public.customer" && l.Mode == "ACCESS EXCLUSIVE"
+		}
+	}
+	if !locked {
+		t.Error("no statement told of its lock")
+	}
+}
+
+func TestApplyIsRefusedWhenAnythingChangedSince(t *testing.T) {
+	production, development, plan := shop(t)
+	order := Order{Plan: plan, Target: production.target(t), Unchanged: []Unchanged{{"development", development.target(t).Administrator, development.read(t).Fingerprint()}}}
+	before := production.dump(t)
+	development.exec(t, "CREATE TABLE later (id int)", development.owner)
+	out, err := Apply(t.Context(), order)
+	if holdfast.KindOf(err) != holdfast.Conflict || out.State != Refused || !strings.Contains(err.Error(), "development has changed") {
+		t.Errorf("%v, %v", out, err)
+	}
+	development.exec(t, "DROP TABLE later", development.owner)
+	production.exec(t, "ALTER TABLE orders ADD COLUMN hot text", production.owner)
+	out, err = Apply(t.Context(), order)
+	if holdfast.KindOf(err) != holdfast.Conflict || out.State != Refused {
+		t.Errorf("%v, %v", out, err)
+	}
+	production.exec(t, "ALTER TABLE orders DROP COLUMN hot", production.owner)
+	mustEqual(t, production.dump(t), before)
+}
+
+func TestTwoAppliesNeverRunAtTheSameTime(t *testing.T) {
+	production, _, plan := shop(t)
+	production.exec(t, "SELECT pg_advisory_lock("+lockApply+")", production.owner)
+	out, err := Apply(t.Context(), Order{Plan: plan, Target: production.target(t)})
+	if holdfast.KindOf(err) != holdfast.Busy || out.State != Refused {
+		t.Errorf("%v, %v", out, err)
+	}
+}
+
+// Rows that came after the rehearsal break a constraint: production is as it was before.
+func TestFailureInTheMiddleIsCompensated(t *testing.T) {
+	production, _, plan := shop(t)
+	production.exec(t, "INSERT INTO orders (customer_id, amount) VALUES (999999, 1)", production.owner)
+	before, rows := production.dump(t), pgtest.Value[string](t, production.admin, "SELECT md5(string_agg(c::text, ',' ORDER BY id)) FROM customer c")
+	out, err := Apply(t.Context(), Order{Plan: plan, Target: production.target(t)})
+	if holdfast.KindOf(err) != holdfast.Precondition || !strings.Contains(err.Error(), "orders_customer") || out.State != Compensated {
+		t.Fatalf("%+v, %v\n%s", out, err, describe(plan))
+	}
+	mustEqual(t, production.dump(t), before)
+	production.exec(t, oldCode, production.owner)
+	if now := pgtest.Value[string](t, production.admin, "SELECT md5(string_agg(c::text, ',' ORDER BY id)) FROM customer c WHERE name <> 'old'"); now != rows {
+		t.Error("rows are not what they were")
+	}
+	if n := pgtest.Value[int](t, production.admin, "SELECT count(*)::int FROM pg_index WHERE NOT indisvalid"); n > 0 {
+		t.Errorf("%d invalid indexes", n)
+	}
+}
+
+// Nobody can add what others made while the plan ran to the list of things that go.
+func TestCompensationLeavesAloneWhatOthersMade(t *testing.T) {
+	production, _, plan := shop(t)
+	production.exec(t, "INSERT INTO orders (customer_id, amount) VALUES (999999, 1)", production.owner)
+	made := false
+	out, err := Apply(t.Context(), Order{Plan: plan, Target: production.target(t), Progress: func(e Event) {
+		if e.Kind == EventCommitted && !made {
+			made = true
+			production.exec(t, "CREATE TABLE theirs (id int PRIMARY KEY); INSERT INTO theirs VALUES (1)", production.owner)
+		}
+	}})
+	if err == nil || out.State != Compensated || len(out.Kept) == 0 {
+		t.Fatalf("%+v, %v", out, err)
+	}
+	if n := pgtest.Value[int](t, production.admin, "SELECT count(*)::int FROM theirs"); n != 1 {
+		t.Errorf("%d rows of theirs", n)
+	}
+	production.exec(t, oldCode, production.owner)
+}
+
+func TestLockNeverObtainedNamesWhoHoldsIt(t *testing.T) {
+	production, _, plan := shop(t)
+	before := production.dump(t)
+	reader := production.ConnectOwner(t)
+	production.exec(t, "SET application_name = 'report'; BEGIN; SELECT * FROM orders WHERE note = 'a secret'", reader)
+	told := &events{}
+	out, err := Apply(t.Context(), Order{Plan: plan, Target: production.target(t), Progress: told.tell, Settings: Settings{LockPatience: time.Second}})
+	if holdfast.KindOf(err) != holdfast.Timeout || !strings.Contains(err.Error(), "report") || strings.Contains(err.Error(), "secret") {
+		t.Fatalf("%+v, %v", out, err)
+	}
+	if len(told.of(EventBlocked)) == 0 || len(told.of(EventRetry)) < 2 {
+		t.Errorf("%d times blocked, %d times tried again", len(told.of(EventBlocked)), len(told.of(EventRetry)))
+	}
+	production.exec(t, "COMMIT", reader)
+	if out.State == Stuck { // the way back needed the same lock
+		t.Logf("stuck: %v", err)
+	}
+	mustEqual(t, production.dump(t), before)
+}
+
+// An owner's settings must not change what a plan's statements mean.
+func TestOwnersSettingsChangeNothing(t *testing.T) {
+	production, development, _ := shop(t)
+	for _, b := range []*base{production, development} {
+		name := holdfast.QuoteIdentifier(b.Name)
+		b.exec(t, "ALTER DATABASE "+name+" SET default_transaction_read_only = on; ALTER DATABASE "+name+" SET search_path = nowhere", b.admin)
+	}
+	plan := planned(t, production, development, "drop:public.customer.fax=yes")
+	if out, err := Apply(t.Context(), Order{Plan: plan, Target: production.target(t)}); err != nil {
+		t.Fatalf("%+v, %v", out, err)
+	}
+	name := holdfast.QuoteIdentifier(production.Name)
+	production.exec(t, "ALTER DATABASE "+name+" RESET ALL; ALTER DATABASE "+holdfast.QuoteIdentifier(development.Name)+" RESET ALL", production.admin)
+	mustEqual(t, production.dump(t), development.dump(t))
+}
