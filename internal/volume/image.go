@@ -22,6 +22,8 @@ type Image struct {
 	File   string // absolute path of the sparse file
 	Folder string // absolute path of the folder at which it is mounted
 	Size   int64  // bytes; only used when the file is made
+
+	step func(string) // is told what was done last; nil: nobody watches
 }
 
 // minImage is the smallest XFS that mkfs.xfs makes.
@@ -65,7 +67,7 @@ func (i Image) make(ctx context.Context) error {
 	if i.Size < minImage {
 		return &holdfast.Error{Kind: holdfast.Invalid, Message: fmt.Sprintf("a volume has at least %d MiB", minImage>>20)}
 	}
-	program, err := findMkfs()
+	program, err := findProgram("mkfs.xfs")
 	if err != nil {
 		return err
 	}
@@ -77,11 +79,11 @@ func (i Image) make(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if i.Size > space.Free {
+	if i.Size > space.Free { // a file system that believes in space which its disk does not have loses data when it is used
 		return &holdfast.Error{Kind: holdfast.Precondition, Message: fmt.Sprintf("a volume of %d MiB does not fit in %s, which has %d MiB left", i.Size>>20, folder, space.Free>>20),
 			Hint: "make a smaller volume, or one on a larger disk"}
 	}
-	partial := i.File + ".partial"
+	partial := i.partial()
 	file, err := os.OpenFile(partial, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return failed("make the image "+i.File, err)
@@ -101,6 +103,9 @@ func (i Image) make(ctx context.Context) error {
 	return syncFolder(folder)
 }
 
+// partial is what the file is called while it is made.
+func (i Image) partial() string { return i.File + ".partial" }
+
 func (i Image) format(ctx context.Context, program string, file *os.File) error {
 	for _, size := range []int64{0, i.Size} { // nothing that a crash left remains
 		if err := file.Truncate(size); err != nil {
@@ -117,14 +122,69 @@ func (i Image) format(ctx context.Context, program string, file *os.File) error 
 	return failed("sync the image "+i.File, file.Sync())
 }
 
-// findMkfs finds mkfs.xfs, also where the search path of a service leaves out the administrator's folders.
-func findMkfs() (string, error) {
-	for _, name := range []string{"mkfs.xfs", "/usr/sbin/mkfs.xfs", "/sbin/mkfs.xfs"} {
-		if path, err := exec.LookPath(name); err == nil {
+// findProgram finds a program of xfsprogs, also where the search path of a service leaves out the administrator's folders.
+func findProgram(program string) (string, error) {
+	for _, folder := range []string{"", "/usr/sbin/", "/sbin/"} {
+		if path, err := exec.LookPath(folder + program); err == nil {
 			return path, nil
 		}
 	}
-	return "", &holdfast.Error{Kind: holdfast.Precondition, Message: "mkfs.xfs is not installed", Hint: "install the package xfsprogs"}
+	return "", &holdfast.Error{Kind: holdfast.Precondition, Message: program + " is not installed", Hint: "install the package xfsprogs"}
+}
+
+// grow makes the file, its loop device and the file system in it larger. Each step can be repeated, so a call after a crash with the same size finishes.
+func (i Image) grow(ctx context.Context, size int64) error {
+	if err := i.check(); err != nil {
+		return err
+	}
+	program, err := findProgram("xfs_growfs")
+	if err != nil {
+		return err
+	}
+	mounted, err := i.Mounted()
+	if err != nil {
+		return err
+	}
+	if !mounted {
+		return &holdfast.Error{Kind: holdfast.Precondition, Message: fmt.Sprintf("the volume %s is not mounted", i.File), Hint: "mount it with `holdfast volume mount`"}
+	}
+	file, err := os.OpenFile(i.File, os.O_RDWR, 0)
+	if err != nil {
+		return failed("open the image "+i.File, err)
+	}
+	defer file.Close()
+	if err := i.checkGrowth(file, size); err != nil {
+		return err
+	}
+	if err := errors.Join(file.Truncate(size), file.Sync()); err != nil {
+		return failed("make the image "+i.File+" larger", err)
+	}
+	if err := resizeLoop(i.Folder); err != nil {
+		return err
+	}
+	output, err := exec.CommandContext(ctx, program, "-d", i.Folder).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("make the file system in %s larger: %w: %s", i.File, err, bytes.TrimSpace(output))
+	}
+	return nil
+}
+
+func (i Image) checkGrowth(file *os.File, size int64) error {
+	var stat unix.Stat_t
+	if err := unix.Fstat(int(file.Fd()), &stat); err != nil {
+		return failed("look at the image "+i.File, err)
+	}
+	if size < stat.Size {
+		return &holdfast.Error{Kind: holdfast.Invalid, Message: fmt.Sprintf("the volume has %d MiB already; XFS cannot become smaller", stat.Size>>20)}
+	}
+	disk, err := spaceOf(i.File)
+	if err != nil {
+		return err
+	}
+	if free := disk.Free + stat.Blocks*512; size > free {
+		return &holdfast.Error{Kind: holdfast.Precondition, Message: fmt.Sprintf("a volume of %d MiB does not fit on its disk, where it could have %d MiB", size>>20, free>>20), Hint: "make it less large, or free space on the disk"}
+	}
+	return nil
 }
 
 // Mounted says whether the image is mounted at its folder. Something else that is mounted there is a Conflict.
@@ -165,6 +225,9 @@ func (i Image) Mount() error {
 		return err
 	}
 	defer device.Close() // the mount holds the device; without one it frees itself
+	if i.step != nil {
+		i.step("a loop device is attached")
+	}
 	// discard gives the blocks of what was removed back to the disk.
 	err = unix.Mount(device.Name(), i.Folder, "xfs", unix.MS_NODEV|unix.MS_NOSUID|unix.MS_NOATIME, "discard")
 	switch {

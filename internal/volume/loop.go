@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -43,6 +44,24 @@ func attachLoop(path string) (*os.File, error) {
 			return nil, noLoop(err)
 		}
 	}
+}
+
+// resizeLoop lets the loop device under a mounted folder have the size that its file has got.
+func resizeLoop(folder string) error {
+	var stat unix.Stat_t
+	if err := unix.Stat(folder, &stat); err != nil {
+		return failed("look at "+folder, err)
+	}
+	name, err := os.Readlink(fmt.Sprintf("/sys/dev/block/%d:%d", unix.Major(stat.Dev), unix.Minor(stat.Dev)))
+	if err != nil {
+		return failed("find the loop device of "+folder, err)
+	}
+	device, err := os.OpenFile("/dev/"+filepath.Base(name), os.O_RDWR, 0)
+	if err != nil {
+		return noLoop(err)
+	}
+	defer device.Close()
+	return failed("make the loop device of "+folder+" larger", unix.IoctlSetInt(int(device.Fd()), unix.LOOP_SET_CAPACITY, 0))
 }
 
 func noLoop(err error) error {
