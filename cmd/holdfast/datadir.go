@@ -25,6 +25,8 @@ const (
 	certFileName    = "gateway.crt"
 	certKeyFileName = "gateway.key"
 	branchesDir     = "branches"
+	volumeNote      = "volume.json" // says which image the branches lie in, if they do
+	volumeFile      = "volume.img"  // that image, unless it lies elsewhere
 	repositoryDir   = "repository"  // history, where no other place was set
 	spoolDir        = "spool"       // history on its way there
 	firstStartFile  = "first-start" // there from the first start's beginning until everything that only it does is done

@@ -20,6 +20,7 @@ import (
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/api"
 	"github.com/holdfast/holdfast/internal/postgres"
+	"github.com/holdfast/holdfast/internal/volume"
 )
 
 // What a check found.
@@ -227,7 +228,6 @@ func (p patient) secrets() finding {
 
 func (p patient) disk() []finding {
 	space := finding{Check: "disk space", State: stateOK}
-	cow := finding{Check: "copy-on-write", State: stateOK}
 	var stat unix.Statfs_t
 	if err := unix.Statfs(p.exists, &stat); err != nil {
 		space.State, space.Detail = stateMissing, fmt.Sprintf("%s cannot be looked at: %v", p.exists, err)
@@ -244,16 +244,51 @@ func (p patient) disk() []finding {
 			space.Detail += fmt.Sprintf(", %d inodes free", stat.Ffree)
 		}
 	}
-	name, shared := sharesBlocks(p.exists, int64(stat.Type))
-	cow.Detail = name + ": copies of a database share its blocks"
-	if !shared {
-		cow.State, cow.Detail, cow.Mend = stateWeak, name+": a copy of a database takes as much space and time as its size", "put the data directory on XFS (made with reflink=1) or btrfs"
+	where, err := volume.Inspect(filepath.Join(p.data, branchesDir))
+	found := []finding{space, copyOnWrite(where, err)}
+	if f, ok := p.image(); ok {
+		found = append(found, f)
 	}
-	return []finding{space, cow, p.durability(int64(stat.Type), name)}
+	return append(found, durability(int64(stat.Type), where.FileSystem()))
+}
+
+// copyOnWrite says whether copies of a database share its blocks where the databases lie.
+func copyOnWrite(v *volume.Volume, err error) finding {
+	f := finding{Check: "copy-on-write", State: stateOK}
+	if err != nil {
+		f.State, f.Detail, f.Mend = stateWeak, err.Error(), holdfast.HintOf(err)
+		return f
+	}
+	f.Detail = v.FileSystem() + ": copies of a database share its blocks"
+	if !v.Reflinks() {
+		f.State, f.Detail = stateWeak, v.FileSystem()+": a copy of a database takes as much space and time as its size"
+		f.Mend = "sudo " + volumeAdvice(v) + ", or put the data directory on XFS or btrfs"
+	}
+	return f
+}
+
+// image looks at the image that databases lie in, if they do.
+func (p patient) image() (f finding, ok bool) {
+	s, err := (&cli{}).place(p.data).Look()
+	f = finding{Check: "volume", State: stateOK}
+	switch rest := s.Size - s.Allocated; {
+	case err != nil:
+		f.State, f.Detail, f.Mend = stateMissing, err.Error(), holdfast.HintOf(err)
+	case s.File == "":
+		return f, false
+	case !s.Mounted && os.Geteuid() != 0:
+		f.State, f.Detail, f.Mend = stateMissing, s.File+" is not mounted", "sudo holdfast volume mount"
+	case rest > s.Disk.Free:
+		f.State, f.Detail = stateWeak, fmt.Sprintf("%s may grow by %s, and its disk has %s left", s.File, size(rest), size(s.Disk.Free))
+		f.Mend = "free space on that disk: writing fails when it is full"
+	default:
+		f.Detail = fmt.Sprintf("%s, %s, of which %s are on its disk", s.File, size(s.Size), size(s.Allocated))
+	}
+	return f, true
 }
 
 // durability names file systems on which a database is not safe.
-func (p patient) durability(magic int64, name string) finding {
+func durability(magic int64, name string) finding {
 	f := finding{Check: "file system", State: stateOK, Detail: name}
 	switch magic {
 	case unix.TMPFS_MAGIC, unix.RAMFS_MAGIC:
@@ -262,30 +297,6 @@ func (p patient) durability(magic int64, name string) finding {
 		f.State, f.Detail, f.Mend = stateWeak, name+" may not keep what a database was told is on disk", "put the data directory on a local disk"
 	}
 	return f
-}
-
-// sharesBlocks tries whether two files in dir can share blocks, with files that have no name and leave nothing behind.
-func sharesBlocks(dir string, magic int64) (name string, shared bool) {
-	name = fmt.Sprintf("file system %#x", magic)
-	for known, is := range map[string]int64{"ext4": unix.EXT4_SUPER_MAGIC, "xfs": unix.XFS_SUPER_MAGIC, "btrfs": unix.BTRFS_SUPER_MAGIC, "tmpfs": unix.TMPFS_MAGIC,
-		"overlayfs": unix.OVERLAYFS_SUPER_MAGIC, "nfs": unix.NFS_SUPER_MAGIC, "zfs": 0x2fc12fc1, "bcachefs": 0xca451a4e, "f2fs": unix.F2FS_SUPER_MAGIC} {
-		if is == magic {
-			name = known
-		}
-	}
-	var fds [2]int
-	for i := range fds {
-		fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
-		if err != nil {
-			return name, false
-		}
-		defer unix.Close(fd)
-		fds[i] = fd
-	}
-	if _, err := unix.Write(fds[0], make([]byte, 64<<10)); err != nil {
-		return name, false
-	}
-	return name, unix.IoctlFileClone(fds[1], fds[0]) == nil
 }
 
 func clock() finding {

@@ -16,7 +16,8 @@ type greeting struct {
 	setup      string // the secret of the set-up link; empty after the first start
 	sample     api.NewProject
 	first      bool
-	managed    bool // under a service manager, which keeps what is printed: connection strings stay out of it
+	copies     string // how copies of a database could be better; empty: not at all
+	managed    bool   // under a service manager, which keeps what is printed: connection strings stay out of it
 }
 
 // greet tells where everything is and, at the first start, makes the sample project. It speaks to the server as any client does.
@@ -27,6 +28,9 @@ func (c *cli) greet(ctx context.Context, g greeting) error {
 	say("  admin token   in %s/%s", g.data, adminTokenFile)
 	if g.setup != "" {
 		say("  set-up link   %s%s#%s  (once, within a day: holdfast login --setup LINK)", g.url, api.SetupPagePath, g.setup)
+	}
+	if g.copies != "" {
+		say("  copies        %s", g.copies)
 	}
 	if !g.first || g.sample.Name == "" {
 		say("")

@@ -28,7 +28,6 @@ import (
 	"github.com/holdfast/holdfast/internal/sample"
 	"github.com/holdfast/holdfast/internal/server"
 	"github.com/holdfast/holdfast/internal/store"
-	"github.com/holdfast/holdfast/internal/volume"
 )
 
 // shutdownPatience bounds how long the databases may take to shut down cleanly; each writes what is dirty in its memory.
@@ -37,6 +36,7 @@ const shutdownPatience = 5 * time.Minute
 func (c *cli) serveCommand() *cobra.Command {
 	shown := defaultServeConfig()
 	var ask api.NewProject
+	size := byteSize(0)
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the server: the API and the front door for PostgreSQL clients",
@@ -47,7 +47,8 @@ Each setting can also be given in the environment (--gateway-public as HOLDFAST_
 (gateway_public = "..."). A flag wins over the environment, and that over the file.`,
 		Example: `  holdfast serve
   holdfast serve --data /srv/holdfast --http 127.0.0.1:7600 --gateway 0.0.0.0:6432 --gateway-public db.example.com:6432
-  holdfast serve --sample shop --rows 100000`,
+  holdfast serve --sample shop --rows 100000
+  sudo holdfast serve --volume 50G`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			data, err := filepath.Abs(c.dataFlag())
@@ -63,12 +64,13 @@ Each setting can also be given in the environment (--gateway-public as HOLDFAST_
 					return err
 				}
 			}
-			return c.serve(cmd.Context(), config, data, ask)
+			return c.serve(cmd.Context(), config, data, ask, int64(size))
 		},
 	}
 	shown.flags(cmd.Flags())
 	cmd.Flags().StringVar(&ask.Name, "sample", "", "at the first start, create this project with sample data")
 	cmd.Flags().IntVar(&ask.SampleRows, "rows", sample.DefaultRows, "size of the sample data, in rows")
+	cmd.Flags().Var(&size, "volume", "as root: where the disk cannot share blocks, keep the databases in a volume of this size (see holdfast volume create), for example 50G")
 	return cmd
 }
 
@@ -91,6 +93,9 @@ type house struct {
 	token    string // of an admin, at the first start only
 	setup    string
 	first    bool
+	copies   string // how copies of a database could be better; empty: not at all
+
+	volumeSize int64 // of the volume that is wanted; 0: none
 
 	mockSecret []byte
 
@@ -116,8 +121,8 @@ func (h *house) close() error {
 	return err
 }
 
-func (c *cli) serve(ctx context.Context, config serveConfig, data string, ask api.NewProject) (err error) {
-	h := &house{config: config, log: c.logger(config), metrics: prometheus.NewRegistry()}
+func (c *cli) serve(ctx context.Context, config serveConfig, data string, ask api.NewProject, volumeSize int64) (err error) {
+	h := &house{config: config, volumeSize: volumeSize, log: c.logger(config), metrics: prometheus.NewRegistry()}
 	h.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	defer func() { err = errors.Join(err, h.close()) }()
 	if err := h.open(ctx, data); err != nil {
@@ -127,7 +132,7 @@ func (c *cli) serve(ctx context.Context, config serveConfig, data string, ask ap
 		return err
 	}
 	notify(h.log, daemon.SdNotifyReady)
-	g := greeting{url: h.url, token: h.token, data: data, setup: h.setup, sample: ask, first: h.first, managed: c.env.NotifySocket != ""}
+	g := greeting{url: h.url, token: h.token, data: data, setup: h.setup, sample: ask, first: h.first, copies: h.copies, managed: c.env.NotifySocket != ""}
 	greeted := c.greet(ctx, g)
 	if greeted == nil {
 		greeted = h.dir.endFirstStart()
@@ -230,7 +235,7 @@ func (h *house) openPlatform(ctx context.Context, installations []postgres.Insta
 		return err
 	}
 	h.onClose("close the metadata", metadata.Close)
-	branches, err := volume.Open(ctx, h.dir.file(branchesDir))
+	branches, err := h.openVolume(ctx)
 	if err != nil {
 		return err
 	}

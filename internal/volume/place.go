@@ -30,10 +30,11 @@ type Place struct {
 type state string
 
 const (
-	making   state = "making"   // the data lie in the folder; the image is being made and may hold copies of some
-	moved    state = "moved"    // the data lie in the image; what is in or beside the folder is the old copy
-	ready    state = "ready"    // the data lie in the image, and nowhere else
-	removing state = "removing" // there are no data
+	making  state = "making"  // the data lie in the folder; the image is being made and may hold copies of some
+	moved   state = "moved"   // the data lie in the image; what is in or beside the folder is the old copy
+	ready   state = "ready"   // the data lie in the image, and nowhere else
+	leaving state = "leaving" // the data lie in the image, and are being copied out of it
+	left    state = "left"    // the data lie in or beside the folder; the image is an old copy
 )
 
 // note is the content of the note's file; docs/formats/data-directory.md describes it.
@@ -68,10 +69,14 @@ func (p Place) Ready(ctx context.Context) (bool, error) {
 	switch n.State {
 	case making:
 		return false, p.takeBack(image)
-	case removing:
-		return false, p.clear(image)
+	case left:
+		return false, p.moveOut(image)
 	case moved:
 		return true, p.moveIn(ctx, image)
+	case leaving:
+		if err := p.stay(ctx, image); err != nil {
+			return true, err
+		}
 	}
 	if err := image.Mount(); err != nil {
 		return true, p.explain(err)
@@ -137,8 +142,8 @@ func (p Place) checkNew(ctx context.Context, image Image) error {
 	if err := os.MkdirAll(p.Folder, parentMode()); err != nil {
 		return failed("make the folder "+p.Folder, err)
 	}
-	if pids := working(p.Folder); len(pids) > 0 {
-		return &holdfast.Error{Kind: holdfast.Busy, Message: fmt.Sprintf("processes run in %s (%s)", p.Folder, strings.Join(pids, ", ")), Hint: "stop the databases first: start holdfast serve and stop it without --keep-servers"}
+	if err := p.checkUnused(); err != nil {
+		return err
 	}
 	used, err := (&Volume{}).Usage(ctx, p.Folder)
 	if err != nil {
@@ -165,20 +170,28 @@ func (p Place) fill(ctx context.Context, image Image) error {
 	if err != nil {
 		return err
 	}
-	entries, err := os.ReadDir(p.Folder)
+	if err := p.copyAll(ctx, into, p.Folder); err != nil {
+		return err
+	}
+	return p.leave(image)
+}
+
+// copyAll clones every data directory in the folder from into a volume.
+func (p Place) copyAll(ctx context.Context, into *Volume, from string) error {
+	entries, err := os.ReadDir(from)
 	if err != nil {
-		return failed("look at "+p.Folder, err)
+		return failed("look at "+from, err)
 	}
 	for _, entry := range entries {
 		if entry.Name() == partials || entry.Name() == trash || !entry.IsDir() {
 			continue // what is half made or removed is nobody's, and the servers' directories are all that lies here
 		}
 		p.step("copying %s", entry.Name())
-		if _, err := into.Clone(ctx, filepath.Join(p.Folder, entry.Name()), filepath.Join(image.Folder, entry.Name()), CloneOptions{}); err != nil {
+		if _, err := into.Clone(ctx, filepath.Join(from, entry.Name()), filepath.Join(into.Root(), entry.Name()), CloneOptions{}); err != nil {
 			return err
 		}
 	}
-	return p.leave(image)
+	return nil
 }
 
 // leave unmounts an image where it was only for a while and removes the folder.
@@ -250,8 +263,8 @@ func (p Place) Grow(ctx context.Context, size int64) error {
 	return p.image(n.File).grow(ctx, size)
 }
 
-// Remove removes the image. It is Busy while somebody works in it, and a Conflict while data lie in it.
-func (p Place) Remove() error {
+// Remove moves the data out of the image, back to the folder's own disk, and removes it. It is Busy while somebody works in it.
+func (p Place) Remove(ctx context.Context) error {
 	n, err := p.read()
 	if err != nil {
 		return err
@@ -260,30 +273,103 @@ func (p Place) Remove() error {
 		return noVolume(p.Folder)
 	}
 	image := p.image(n.File)
-	if err := image.Mount(); err != nil { // to see what is in it
+	if err := image.Mount(); err != nil {
 		return p.explain(err)
 	}
-	entries, err := os.ReadDir(p.Folder)
-	if err != nil {
-		return failed("look at "+p.Folder, err)
+	if err := p.checkRoom(ctx); err != nil {
+		return err
 	}
-	for _, entry := range entries {
-		if entry.Name() != partials && entry.Name() != trash {
-			return &holdfast.Error{Kind: holdfast.Conflict, Message: fmt.Sprintf("databases lie in the volume %s", n.File), Hint: "remove the projects first; a volume is removed only when it is empty"}
+	p.step("noting that the volume goes")
+	if err := p.write(note{File: n.File, State: leaving}); err != nil {
+		return err
+	}
+	err = p.empty(ctx, image)
+	if err == nil {
+		err = p.write(note{File: n.File, State: left})
+	}
+	if err != nil {
+		// Not with ctx: its end may be why we are here.
+		if back := p.stay(context.WithoutCancel(ctx), image); back != nil {
+			err = fmt.Errorf("%w; and the copy remains until the next start: %w", err, back)
 		}
+		return err
+	}
+	return p.moveOut(image)
+}
+
+// checkRoom refuses to move data out of the image while they are used, or to a disk on which they do not fit: there nothing is shared.
+func (p Place) checkRoom(ctx context.Context) error {
+	if err := p.checkUnused(); err != nil {
+		return err
+	}
+	used, err := (&Volume{}).Usage(ctx, p.Folder)
+	if err != nil {
+		return err
+	}
+	disk, err := spaceOf(filepath.Dir(p.Folder))
+	if err != nil {
+		return err
+	}
+	if need := used.Physical + used.Physical/10; need > disk.Free {
+		return &holdfast.Error{Kind: holdfast.Precondition, Message: fmt.Sprintf("outside of the volume the databases take %d MiB, and %s has %d MiB left", need>>20, filepath.Dir(p.Folder), disk.Free>>20),
+			Hint: "remove copies of databases first: only in the volume do they share their blocks"}
+	}
+	return nil
+}
+
+func (p Place) checkUnused() error {
+	if pids := working(p.Folder); len(pids) > 0 {
+		return &holdfast.Error{Kind: holdfast.Busy, Message: fmt.Sprintf("processes run in %s (%s)", p.Folder, strings.Join(pids, ", ")), Hint: "stop the databases first: start holdfast serve and stop it without --keep-servers"}
+	}
+	return nil
+}
+
+// empty copies what is in the image to the disk, and unmounts it.
+func (p Place) empty(ctx context.Context, image Image) error {
+	into, err := Open(ctx, p.aside())
+	if err != nil {
+		return err
+	}
+	if err := p.copyAll(ctx, into, p.Folder); err != nil {
+		return err
 	}
 	p.step("unmounting it from %s", image.Folder)
+	return image.Unmount()
+}
+
+// stay undoes what was done of a Remove before the data had moved.
+func (p Place) stay(ctx context.Context, image Image) error {
+	p.step("removing the copy")
+	if err := removeTree(ctx, p.aside()); err != nil {
+		return failed("remove the copy "+p.aside(), err)
+	}
+	if err := image.Mount(); err != nil {
+		return p.explain(err)
+	}
+	return p.write(note{File: image.File, State: ready})
+}
+
+// moveOut gives the copy on the disk the folder's place, and removes the image. It can be repeated.
+func (p Place) moveOut(image Image) error {
 	if err := image.Unmount(); err != nil {
 		return err
 	}
-	p.step("noting that it goes")
-	if err := p.write(note{File: n.File, State: removing}); err != nil {
-		return err
+	if _, err := os.Lstat(p.aside()); err == nil {
+		p.step("putting the copy in its place")
+		if err := os.Remove(p.Folder); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return failed("free the name of "+p.Folder, err)
+		}
+		if err := os.Rename(p.aside(), p.Folder); err != nil {
+			return failed("put the copy in the place of "+p.Folder, err)
+		}
+		if err := syncFolder(filepath.Dir(p.Folder)); err != nil {
+			return err
+		}
 	}
 	return p.clear(image)
 }
 
-// clear removes an image that holds nothing any more, and then its note.
+// clear removes an image whose data lie elsewhere, and then its note.
 func (p Place) clear(image Image) error {
 	if err := image.Unmount(); err != nil {
 		return err
@@ -320,7 +406,7 @@ func (p Place) Look() (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	if n.State != ready && n.State != moved {
+	if n.State != ready && n.State != moved && n.State != leaving {
 		var s Status
 		s.Disk, err = spaceOf(filepath.Dir(p.Note))
 		return s, err
@@ -352,7 +438,7 @@ func (p Place) read() (note, error) {
 	switch {
 	case err == nil && n.Version > noteVersion:
 		return note{}, &holdfast.Error{Kind: holdfast.Precondition, Message: fmt.Sprintf("%s was written by a newer version", p.Note), Hint: "install that version"}
-	case err != nil, n.Version != noteVersion, !filepath.IsAbs(n.File), n.State != making && n.State != moved && n.State != ready && n.State != removing:
+	case err != nil, n.Version != noteVersion, !filepath.IsAbs(n.File), n.State != making && n.State != moved && n.State != ready && n.State != leaving && n.State != left:
 		return note{}, &holdfast.Error{Kind: holdfast.Corrupt, Message: p.Note + " is not the note of a volume", Hint: "put it back from a copy of the data directory, or mend it as docs/formats/data-directory.md says", Cause: err}
 	}
 	return n, nil

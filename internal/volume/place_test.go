@@ -128,33 +128,43 @@ func TestAVolumeGrows(t *testing.T) {
 	expectData(t, p.Place)
 }
 
-func TestAVolumeIsRemovedOnlyWhenItIsEmptyAndUnused(t *testing.T) {
+func TestARemovedVolumeGivesTheDataBack(t *testing.T) {
 	mountXFS(t, placeSize) // skips where that cannot be
 	p := place{newPlace(t)}
 	if err := p.Create(t.Context(), p.file(), placeSize); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Remove(); holdfast.KindOf(err) != holdfast.Conflict {
-		t.Errorf("with data: %v", err)
-	}
-	expectData(t, p.Place)
-	if err := os.RemoveAll(filepath.Join(p.Folder, "br_1")); err != nil {
+	server := exec.Command("sleep", "600")
+	server.Dir = filepath.Join(p.Folder, "br_1")
+	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}
-	inside, err := os.Open(p.Folder)
+	err := p.Remove(t.Context())
+	_ = server.Process.Kill()
+	_ = server.Wait()
+	if holdfast.KindOf(err) != holdfast.Busy {
+		t.Errorf("while a server runs: %v", err)
+	}
+	file, err := os.Open(p.Folder)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Remove(); holdfast.KindOf(err) != holdfast.Busy {
+	if err := p.Remove(t.Context()); holdfast.KindOf(err) != holdfast.Busy {
 		t.Errorf("while it is used: %v", err)
 	}
-	inside.Close()
-	if err := p.Remove(); err != nil {
+	file.Close()
+	expectReady(t, p.Place, true)
+	expectData(t, p.Place)
+	if err := p.Remove(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	expectReady(t, p.Place, false)
+	expectData(t, p.Place)
 	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(p.Note), "volume*")); len(left) > 0 {
 		t.Errorf("left: %v", left)
+	}
+	if err := p.Remove(t.Context()); holdfast.KindOf(err) != holdfast.NotFound {
+		t.Errorf("a second time: %v", err)
 	}
 }
 
@@ -254,7 +264,7 @@ func TestPlaceProcess(t *testing.T) {
 		steps++
 	}
 	if fields[1] == "remove" {
-		err = p.Remove()
+		err = p.Remove(t.Context())
 	} else {
 		err = p.Create(t.Context(), p.file(), placeSize)
 	}
@@ -306,42 +316,41 @@ func TestAKilledCreationIsDoneOrUndone(t *testing.T) {
 			}
 			return
 		}
-		made, err := p.Ready(t.Context())
-		if err != nil {
-			t.Fatalf("killed at %q: %v", step, err)
-		}
-		expectData(t, p.Place)
-		left, _ := filepath.Glob(filepath.Join(filepath.Dir(p.Note), "volume*"))
-		if want := map[bool]int{true: 2, false: 0}[made]; len(left) != want || len(attached(t, filepath.Dir(p.Note))) != want/2 {
-			t.Errorf("killed at %q, made %v: there are %v and the loop devices of %v", step, made, left, attached(t, filepath.Dir(p.Note)))
-		}
-		expectReady(t, p.Place, made)
-		t.Logf("killed at %q: made %v", step, made)
+		expectDoneOrUndone(t, p.Place, step)
 	}
 }
 
-func TestAKilledRemovalIsFinished(t *testing.T) {
+func TestAKilledRemovalIsDoneOrUndone(t *testing.T) {
 	mountXFS(t, placeSize) // skips where that cannot be
 	for at := 0; ; at++ {
 		p := place{newPlace(t)}
-		if err := os.RemoveAll(filepath.Join(p.Folder, "br_1")); err != nil {
-			t.Fatal(err)
-		}
 		if err := p.Create(t.Context(), p.file(), placeSize); err != nil {
 			t.Fatal(err)
 		}
 		step := killAt(t, p.Place, "remove", at)
 		if step == "" {
+			if at < 6 {
+				t.Errorf("there were only %d steps", at)
+			}
 			return
 		}
-		there, err := p.Ready(t.Context())
-		if err != nil {
-			t.Fatalf("killed at %q: %v", step, err)
-		}
-		left, _ := filepath.Glob(filepath.Join(filepath.Dir(p.Note), "volume*"))
-		if want := map[bool]int{true: 2, false: 0}[there]; len(left) != want {
-			t.Errorf("killed at %q, there %v: %v are left", step, there, left)
-		}
-		t.Logf("killed at %q: there %v", step, there)
+		expectDoneOrUndone(t, p.Place, step)
 	}
+}
+
+// expectDoneOrUndone starts after a kill and checks that the data are there, either in the volume or without anything of it left.
+func expectDoneOrUndone(t *testing.T, p volume.Place, step string) {
+	t.Helper()
+	there, err := p.Ready(t.Context())
+	if err != nil {
+		t.Fatalf("killed at %q: %v", step, err)
+	}
+	expectData(t, p)
+	left, _ := filepath.Glob(filepath.Join(filepath.Dir(p.Note), "volume*"))
+	loops := attached(t, filepath.Dir(p.Note))
+	if want := map[bool]int{true: 2, false: 0}[there]; len(left) != want || len(loops) != want/2 {
+		t.Errorf("killed at %q, there %v: %v are left and the loop devices of %v", step, there, left, loops)
+	}
+	expectReady(t, p, there)
+	t.Logf("killed at %q: there %v", step, there)
 }

@@ -41,8 +41,9 @@ func fileSystemName(magic int64) string {
 	return fmt.Sprintf("file system %#x", magic)
 }
 
-// probe finds out what the file system is and tries whether it can share blocks: XFS can only when it was made so.
-func (v *Volume) probe() error {
+// probe finds out what the file system is and tries whether it can share blocks: XFS can only when it was made so. scratch makes a file there that goes
+// with its descriptor.
+func (v *Volume) probe(scratch func() (*os.File, error)) error {
 	var stat unix.Statfs_t
 	if err := unix.Statfs(v.root, &stat); err != nil {
 		return failed("look at the file system of "+v.root, err)
@@ -50,18 +51,21 @@ func (v *Volume) probe() error {
 	v.fileSystem = fileSystemName(int64(stat.Type))
 	v.backing = backingFile(v.root)
 	var err error
-	v.reflinks, err = tryReflink(v.own(partials))
+	v.reflinks, err = tryReflink(scratch)
 	return err
 }
 
-// tryReflink clones a small file in dir.
-func tryReflink(dir string) (bool, error) {
-	from, err := temporary(dir)
+// tryReflink clones a small file.
+func tryReflink(scratch func() (*os.File, error)) (bool, error) {
+	from, err := scratch()
+	if errors.Is(err, errNoScratch) {
+		return false, nil
+	}
 	if err != nil {
 		return false, failed("try the file system", err)
 	}
 	defer from.Close()
-	to, err := temporary(dir)
+	to, err := scratch()
 	if err != nil {
 		return false, failed("try the file system", err)
 	}
@@ -76,17 +80,33 @@ func tryReflink(dir string) (bool, error) {
 	return err == nil, nil
 }
 
-// temporary makes a file that has no name and goes with its descriptor.
-func temporary(dir string) (*os.File, error) {
-	file, err := os.CreateTemp(dir, "probe-*")
-	if err != nil {
-		return nil, err
+// temporary makes files in dir whose name is removed at once.
+func temporary(dir string) func() (*os.File, error) {
+	return func() (*os.File, error) {
+		file, err := os.CreateTemp(dir, "probe-*")
+		if err != nil {
+			return nil, err
+		}
+		if err := os.Remove(file.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			file.Close()
+			return nil, err
+		}
+		return file, nil
 	}
-	if err := os.Remove(file.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		file.Close()
-		return nil, err
+}
+
+// errNoScratch says that nothing can be tried without leaving a trace. File systems that share blocks can be tried so.
+var errNoScratch = errors.New("no file without a name can be made")
+
+// nameless makes files in dir that never have a name.
+func nameless(dir string) func() (*os.File, error) {
+	return func() (*os.File, error) {
+		fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+		if err != nil {
+			return nil, errNoScratch
+		}
+		return os.NewFile(uintptr(fd), dir), nil
 	}
-	return file, nil
 }
 
 // cannotReflink says whether the error means that these files cannot share blocks, rather than that something broke.

@@ -52,10 +52,22 @@ func Open(ctx context.Context, root string) (*Volume, error) {
 	if err := v.Collect(ctx); err != nil {
 		return nil, err
 	}
-	if err := v.probe(); err != nil {
+	if err := v.probe(temporary(v.own(partials))); err != nil {
 		return nil, err
 	}
 	return v, nil
+}
+
+// Inspect looks at the folder root, or at the nearest folder above it that exists, and changes nothing. What it returns measures; it is not for cloning.
+func Inspect(root string) (*Volume, error) {
+	v := &Volume{root: filepath.Clean(root)}
+	for v.root != "/" {
+		if info, err := os.Stat(v.root); err == nil && info.IsDir() {
+			break
+		}
+		v.root = filepath.Dir(v.root)
+	}
+	return v, v.probe(nameless(v.root))
 }
 
 // parentMode is the mode of a folder above data directories: servers that run as a user of their own pass through it, and see nothing.
@@ -95,6 +107,7 @@ func (v *Volume) Describe() string {
 // Space is the room on a file system, in bytes.
 type Space struct {
 	Total int64
+	Used  int64
 	Free  int64 // what an ordinary user can still write
 }
 
@@ -117,7 +130,7 @@ func spaceOf(path string) (Space, error) {
 	if err := unix.Statfs(path, &stat); err != nil {
 		return Space{}, failed("measure the space of "+path, err)
 	}
-	return Space{Total: int64(stat.Blocks) * stat.Bsize, Free: int64(stat.Bavail) * stat.Bsize}, nil
+	return Space{Total: int64(stat.Blocks) * stat.Bsize, Used: int64(stat.Blocks-stat.Bfree) * stat.Bsize, Free: int64(stat.Bavail) * stat.Bsize}, nil
 }
 
 func (v *Volume) own(name string) string { return filepath.Join(v.root, name) }
