@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/schema"
@@ -91,6 +92,9 @@ func (a *apply) begin(ctx context.Context) error {
 			return fmt.Errorf("dump the structure: %w", err)
 		}
 	}
+	if err := a.run.tryLocks(ctx); err != nil {
+		return err
+	}
 	if a.order.Journal == nil {
 		return nil
 	}
@@ -177,6 +181,9 @@ func (a *apply) compensate(ctx context.Context, failed error) (*Outcome, error) 
 // maxBackAttempts is how often the way back is planned anew and tried.
 const maxBackAttempts = 3
 
+// backPatience is for how long at least the way back waits for the locks of a group.
+const backPatience = 10 * time.Minute
+
 // back plans and runs the way back once.
 func (a *apply) back(ctx context.Context, out *Outcome) error {
 	if a.run.owner == nil || a.run.owner.IsClosed() {
@@ -197,7 +204,8 @@ func (a *apply) back(ctx context.Context, out *Outcome) error {
 		return err
 	}
 	settings := a.order.Settings
-	settings.StatementTimeouts = nil // those were measured for other statements
+	settings.StatementTimeouts = nil                                   // those were measured for other statements
+	settings.LockPatience = max(settings.lockPatience(), backPatience) // to stop half-way is worse than to wait
 	run := *a.run
 	run.plan, run.steps, run.settings, run.measures = plan, steps(plan, settings.Extensions), settings, nil
 	err = run.run(ctx, 0, -1)

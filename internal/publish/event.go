@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -26,7 +27,7 @@ type Event struct {
 	At        time.Time `json:"at"`
 	Kind      EventKind `json:"kind"`
 	Direction Direction `json:"direction"`
-	Step      int       `json:"step"`      // the group of statements, from zero
+	Step      int       `json:"step"`      // the group of statements, from zero; -1 while the locks are tried before the plan begins
 	Steps     int       `json:"steps"`     // how many groups there are
 	Statement int       `json:"statement"` // index in the plan that runs; -1 for events of a whole group
 	SQL       string    `json:"sql,omitempty"`
@@ -76,6 +77,16 @@ type HeldLock struct {
 type teller struct {
 	mu   sync.Mutex
 	tell func(Event)
+}
+
+// only tells of these kinds and of no group or statement: what is done is not yet a part of the plan.
+func (t *teller) only(kinds ...EventKind) *teller {
+	return &teller{tell: func(e Event) {
+		if slices.Contains(kinds, e.Kind) {
+			e.Step, e.Statement = -1, -1
+			t.event(e)
+		}
+	}}
 }
 
 func (t *teller) event(e Event) {

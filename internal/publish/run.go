@@ -143,6 +143,45 @@ func (r *runner) step(ctx context.Context, s step, doubtful bool) error {
 	}
 }
 
+// tryLocks takes each lock that the plan will need once and gives it back: a plan that would wait for somebody's long transaction
+// is refused before anything is done.
+func (r *runner) tryLocks(ctx context.Context) error {
+	modes := map[schema.Address]schema.LockMode{}
+	var tables []schema.Address
+	for _, s := range r.plan.Statements {
+		for _, table := range s.Locks {
+			if table.Kind != schema.KindTable || !s.Lock.Stronger(modes[table]) {
+				continue
+			}
+			if modes[table] == "" {
+				tables = append(tables, table)
+			}
+			modes[table] = s.Lock
+		}
+	}
+	for n, table := range tables {
+		name := holdfast.QuoteQualified(table.Schema, table.Name)
+		var there bool
+		if err := r.owner.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass($1) AND relkind IN ('r', 'p'))", name).Scan(&there); err != nil {
+			return fmt.Errorf("look for the table %s: %w", name, err)
+		}
+		if !there { // the plan makes it, or gives it this name
+			continue
+		}
+		lock := schema.Statement{SQL: "LOCK TABLE " + name + " IN " + string(modes[table]) + " MODE", Description: "lock " + table.Label(), Object: table, Transactional: true}
+		probe := *r
+		probe.plan, probe.journal, probe.detail, probe.teller = &schema.Plan{Statements: []schema.Statement{lock}}, nil, nil, r.teller.only(EventBlocked, EventRetry, EventEnded)
+		probe.steps = []step{{number: n, statements: []int{0}}}
+		probe.settings.StatementTimeouts = nil
+		err := probe.run(ctx, 0, -1)
+		r.owner, r.reconnects = probe.owner, probe.reconnects
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // pause grows from 50 ms to 2 s, with jitter so that it does not keep step with a periodic transaction.
 func pause(attempt int) time.Duration {
 	wait := 50 * time.Millisecond << min(attempt-1, 5)

@@ -6,6 +6,9 @@ const maxGroup = 50
 // renameGroup marks the statements that rename before groups are numbered.
 const renameGroup = -1
 
+// asideGroup is the first, counted downwards, of the marks by which the statements that set a column aside stay together.
+const asideGroup = -2
+
 // groupStatements numbers the transactions of the plan. The statements of a swap stay together however many they are; otherwise
 // statements share a transaction as long as they neither read whole tables nor lock more than one table that others use.
 func groupStatements(plan *Plan) {

@@ -255,6 +255,11 @@ func (w *writer) setColumnAside(o *Object, removal Statement) {
 		removal = removal.hazard(Lossy, "its values are out of sight; they are kept until the grace period ends")
 		p.check(Check{Kind: CheckValuesLeave, Object: o.Address, Table: table.Address, Columns: []string{o.Sub}})
 	}
+	// One transaction: what is written between the copy and the removal would be lost.
+	together := asideGroup - len(p.plan.Statements)
+	for _, s := range []*Statement{&lock, &copying, &comment, &removal} {
+		s.Group = together
+	}
 	w.add(lock, copying, comment, removal)
 	if keys != nil {
 		w.add(statement(o.Address, "note how its rows are found", "ALTER TABLE "+qualify(TombstoneSchema, side)+" ADD PRIMARY KEY ("+keyNames(len(keys))+")"))
