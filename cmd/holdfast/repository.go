@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/blob"
@@ -89,6 +90,21 @@ func (h *house) testLocation(ctx context.Context, l store.Location) ([]string, e
 		lines = append(lines, line)
 	}
 	return lines, report.Err()
+}
+
+// abandonedAfter is longer than any upload takes: what began before was interrupted.
+const abandonedAfter = 48 * time.Hour
+
+// collectUploads removes what interrupted uploads left, which nobody sees and everybody pays for.
+func (h *house) collectUploads(ctx context.Context, l store.Location) (int, error) {
+	place, err := h.openPlace(l)
+	if err != nil {
+		return 0, err
+	}
+	if bucket, ok := place.(*blob.S3); ok {
+		return bucket.CollectUploads(ctx, abandonedAfter)
+	}
+	return 0, nil // a folder removes its own when it is opened
 }
 
 // mockSecret makes the salts that unknown names are answered with. They must survive a restart as real ones do, so they come from the

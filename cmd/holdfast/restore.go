@@ -36,6 +36,10 @@ func historyTable(w io.Writer, h api.History) {
 	for _, g := range h.Gaps {
 		fmt.Fprintf(w, "but not from %s to %s: %s\n", g.From.Local().Format(zoned), g.To.Local().Format(zoned), g.Reason)
 	}
+	fmt.Fprintf(w, "history is kept for %s\n", span(time.Duration(h.Window)*time.Second))
+	if n := h.Snapshots.Count; n > 0 {
+		fmt.Fprintf(w, "%d snapshots on the server's disk: %s in all, of which %s are theirs alone\n", n, size(h.Snapshots.Logical), size(h.Snapshots.Physical))
+	}
 	fmt.Fprintln(w)
 	t := newTable(w, "BASE BACKUP", "AT", "SIZE", "STORED", "KIND")
 	for _, b := range h.Bases {
@@ -99,7 +103,11 @@ A moment is "10 minutes ago", "yesterday 14:03" or "2026-11-20 14:03:11+01"; wit
 func planTable(w io.Writer, p api.RestorePlan) {
 	t := newTable(w, "moment", p.Moment)
 	t.row("WAL position", p.LSN)
-	t.row("begins with", fmt.Sprintf("base backup %s of %s", p.Base, moment(p.BaseAt)))
+	kind := "base backup"
+	if p.Snapshot {
+		kind = "snapshot"
+	}
+	t.row("begins with", fmt.Sprintf("%s %s of %s", kind, p.Base, moment(p.BaseAt)))
 	t.row("to read", size(p.Fetch))
 	t.row("to replay", size(p.WAL))
 	t.row("size", size(p.Size))

@@ -250,6 +250,7 @@ func (h *house) openPlatform(ctx context.Context, installations []postgres.Insta
 		LocalRepository:  h.localRepository(),
 		OpenLocation:     h.openLocation,
 		TestLocation:     h.testLocation,
+		CollectUploads:   h.collectUploads,
 		NewRepositoryKey: newRepositoryKey,
 	})
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -24,7 +25,8 @@ allows it, else at the next start (branch show says so, restart brings it about)
   holdfast branch settings shop/production --set work_mem=16MB --set statement_timeout=30s
   holdfast branch settings shop/production --unset work_mem
   holdfast branch settings shop/development --idle 10m --connections 50
-  holdfast branch settings shop/production --idle never`,
+  holdfast branch settings shop/production --idle never
+  holdfast branch settings shop/production --history-window 14d`,
 		Args: cobra.MaximumNArgs(1), ValidArgsFunction: c.completeBranches,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			change, any, err := ask.change(cmd)
@@ -53,6 +55,7 @@ allows it, else at the next start (branch show says so, restart brings it about)
 	cmd.Flags().StringArrayVar(&ask.unset, "unset", nil, "return a PostgreSQL setting to its profile (can be repeated)")
 	cmd.Flags().StringVar(&ask.idle, "idle", "", "fall asleep after this long without use: 60s to 7d, or never")
 	cmd.Flags().IntVar(&ask.connections, "connections", 0, "how many client sessions are admitted at once")
+	cmd.Flags().StringVar(&ask.window, "history-window", "", "how far back the branch can be restored: 6h to 35d")
 	cmd.Flags().BoolVar(&ask.list, "list", false, "show every setting that can be set")
 	return cmd
 }
@@ -60,6 +63,7 @@ allows it, else at the next start (branch show says so, restart brings it about)
 type settingsFlags struct {
 	set, unset  []string
 	idle        string
+	window      string
 	connections int
 	list        bool
 }
@@ -95,10 +99,18 @@ func (f settingsFlags) change(cmd *cobra.Command) (change api.SettingsChange, an
 		}
 		change.IdleTimeout = &seconds
 	}
+	if f.window != "" {
+		d, err := parseSpan(f.window)
+		if err != nil {
+			return change, false, err
+		}
+		seconds := int64(d.Seconds())
+		change.Window = &seconds
+	}
 	if cmd.Flags().Changed("connections") {
 		change.Connections = &f.connections
 	}
-	return change, change.Parameters != nil || change.IdleTimeout != nil || change.Connections != nil, nil
+	return change, change.Parameters != nil || change.IdleTimeout != nil || change.Connections != nil || change.Window != nil, nil
 }
 
 func (c *cli) showSettings(s api.Settings, all bool) error {
@@ -106,6 +118,7 @@ func (c *cli) showSettings(s api.Settings, all bool) error {
 		t := newTable(w, "SETTING", "VALUE", "PROFILE", "SET HERE")
 		t.row("falls asleep after", idle(s.IdleTimeout), "", "")
 		t.row("connections", strconv.Itoa(s.Connections), "", "")
+		t.row("history is kept for", span(time.Duration(s.Window)*time.Second), "", "")
 		for _, p := range s.Parameters {
 			if p.Value != "" || all && p.Settable {
 				t.row(p.Name, p.Value, p.Profile, yes(p.Changed))

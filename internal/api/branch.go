@@ -39,6 +39,7 @@ func (b Branch) Ref() holdfast.BranchRef {
 type Settings struct {
 	IdleTimeout int64       `json:"idle_timeout_seconds" doc:"After how much idle time it falls asleep; -1: never."`
 	Connections int         `json:"connection_limit" doc:"How many client sessions the front door admits at once."`
+	Window      int64       `json:"history_window_seconds" doc:"How far back it can be restored."`
 	Parameters  []Parameter `json:"parameters" nullable:"false" doc:"PostgreSQL's settings: those in effect and those that can be changed."`
 }
 
@@ -55,6 +56,7 @@ type Parameter struct {
 type SettingsChange struct {
 	IdleTimeout *int64             `json:"idle_timeout_seconds,omitempty" doc:"60 to 604800, or -1 for a branch that never sleeps."`
 	Connections *int               `json:"connection_limit,omitempty"`
+	Window      *int64             `json:"history_window_seconds,omitempty" doc:"How far back it can be restored: 21600 to 3024000."`
 	Parameters  map[string]*string `json:"parameters,omitempty" doc:"PostgreSQL settings by name; null returns one to its profile."`
 }
 

@@ -10,10 +10,19 @@ import (
 
 // History is to which moments a branch can be restored.
 type History struct {
-	Earliest time.Time    `json:"earliest,omitzero" doc:"Left out while there is no base backup yet."`
-	Latest   time.Time    `json:"latest,omitzero"`
-	Gaps     []Gap        `json:"gaps" nullable:"false" doc:"Times that cannot be restored."`
-	Bases    []BaseBackup `json:"bases" nullable:"false"`
+	Earliest  time.Time    `json:"earliest,omitzero" doc:"Left out while there is no base backup yet."`
+	Latest    time.Time    `json:"latest,omitzero"`
+	Gaps      []Gap        `json:"gaps" nullable:"false" doc:"Times that cannot be restored."`
+	Window    int64        `json:"window_seconds" doc:"How far back it is kept."`
+	Bases     []BaseBackup `json:"bases" nullable:"false"`
+	Snapshots Snapshots    `json:"snapshots"`
+}
+
+// Snapshots are the frozen copies of a branch on the server's own disk, from which restores begin that need little WAL.
+type Snapshots struct {
+	Count    int   `json:"count" doc:"0 where the file system cannot share blocks."`
+	Logical  int64 `json:"logical_bytes" doc:"As if each were a copy."`
+	Physical int64 `json:"physical_bytes" doc:"What they alone take on the disk, as last measured; 0: not yet."`
 }
 
 // Gap is a time to which a branch cannot be restored.
@@ -38,6 +47,7 @@ type RestorePlan struct {
 	LSN      string    `json:"lsn" doc:"Where the WAL ends that is replayed." example:"0/5000148"`
 	Base     string    `json:"base"`
 	BaseAt   time.Time `json:"base_at"`
+	Snapshot bool      `json:"snapshot" doc:"It begins with a frozen copy on the server's own disk instead of a base backup."`
 	Size     int64     `json:"size_bytes" doc:"Of the restored data."`
 	Fetch    int64     `json:"fetch_bytes" doc:"Stored bytes to read."`
 	WAL      int64     `json:"wal_bytes" doc:"To replay."`

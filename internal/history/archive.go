@@ -57,6 +57,10 @@ type Archive struct {
 	flushed     chan struct{}      // closed and renewed at each flush
 	snapshots   []Base             // oldest first
 
+	snapshotBytes     int64 // that they alone take, as last measured
+	snapshotsMeasured time.Time
+	snapshotRetry     time.Time // not before; of the goroutine that keeps alone
+
 	writing  sync.RWMutex // held for reading while objects are in use, for writing while some are deleted
 	reading  sync.RWMutex // held for reading while a snapshot is in use, for writing while one is removed
 	snapping sync.Mutex   // held while a snapshot is made or removed

@@ -22,12 +22,22 @@ type storedBranch struct {
 	Major           int                  `json:"major"`
 	IdleTimeout     time.Duration        `json:"idle_timeout_ns"`
 	ConnectionLimit int                  `json:"connection_limit"`
+	Window          time.Duration        `json:"window_ns,omitempty"`
 	Parameters      map[string]string    `json:"parameters,omitempty"`
 	Protected       bool                 `json:"protected"`
 	CreatedAt       time.Time            `json:"created_at"`
 	ExpiresAt       time.Time            `json:"expires_at,omitzero"`
 	DeletedAt       time.Time            `json:"deleted_at,omitzero"`
+	MaskRules       []storedMaskRule     `json:"mask_rules,omitempty"`
 	Notes           map[string]string    `json:"notes,omitempty"`
+}
+
+type storedMaskRule struct {
+	Schema     string            `json:"schema"`
+	Table      string            `json:"table"`
+	Column     string            `json:"column"`
+	Kind       holdfast.MaskKind `json:"kind"`
+	Expression string            `json:"expression,omitempty"`
 }
 
 type storedProject struct {
@@ -40,29 +50,38 @@ type storedProject struct {
 
 // Description is what the repository says of a branch besides its history. Notes are whatever else the caller wants to find again; secrets do not belong there.
 type Description struct {
-	Project holdfast.Project
-	Branch  holdfast.Branch
-	Notes   map[string]string
+	Project   holdfast.Project
+	Branch    holdfast.Branch
+	MaskRules []holdfast.MaskRule // the project's
+	Notes     map[string]string
 }
 
 // Describe writes who the branch is beside its history, so that the repository alone is enough to make it again. It is called whenever
 // something of it changes, and returns when the description is on this machine's disk and on its way.
 func (a *Archive) Describe(d Description) error {
 	b, p := d.Branch, d.Project
+	var rules []storedMaskRule
+	for _, r := range d.MaskRules {
+		rules = append(rules, storedMaskRule(r))
+	}
 	return a.putSealed(a.objects.descriptor(), storedBranch{Version: formatVersion,
 		Project: storedProject{ID: p.ID, Name: p.Name, Major: p.Major, CreatedAt: p.CreatedAt, DeletedAt: p.DeletedAt},
 		ID:      a.config.Branch, Name: b.Name, Environment: b.Environment, Parent: b.Parent, Major: b.Major, IdleTimeout: b.Settings.IdleTimeout,
-		ConnectionLimit: b.Settings.ConnectionLimit, Parameters: b.Settings.Parameters, Protected: b.Protected,
-		CreatedAt: b.CreatedAt, ExpiresAt: b.ExpiresAt, DeletedAt: b.DeletedAt, Notes: d.Notes})
+		ConnectionLimit: b.Settings.ConnectionLimit, Window: b.Settings.Window, Parameters: b.Settings.Parameters, Protected: b.Protected,
+		CreatedAt: b.CreatedAt, ExpiresAt: b.ExpiresAt, DeletedAt: b.DeletedAt, MaskRules: rules, Notes: d.Notes})
 }
 
 func (s storedBranch) description() Description {
+	var rules []holdfast.MaskRule
+	for _, r := range s.MaskRules {
+		rules = append(rules, holdfast.MaskRule(r))
+	}
 	return Description{
 		Project: holdfast.Project{ID: s.Project.ID, Name: s.Project.Name, Major: s.Project.Major, CreatedAt: s.Project.CreatedAt, DeletedAt: s.Project.DeletedAt},
 		Branch: holdfast.Branch{ID: s.ID, ProjectID: s.Project.ID, Name: s.Name, Project: s.Project.Name, Environment: s.Environment, Parent: s.Parent, Major: s.Major,
-			Settings:  holdfast.Settings{IdleTimeout: s.IdleTimeout, ConnectionLimit: s.ConnectionLimit, Parameters: s.Parameters},
+			Settings:  holdfast.Settings{IdleTimeout: s.IdleTimeout, ConnectionLimit: s.ConnectionLimit, Window: s.Window, Parameters: s.Parameters},
 			Protected: s.Protected, CreatedAt: s.CreatedAt, ExpiresAt: s.ExpiresAt, DeletedAt: s.DeletedAt},
-		Notes: s.Notes,
+		MaskRules: rules, Notes: s.Notes,
 	}
 }
 

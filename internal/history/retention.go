@@ -27,6 +27,7 @@ func (a *Archive) Prune(ctx context.Context, window time.Duration) (Pruned, erro
 		return Pruned{}, &holdfast.Error{Kind: holdfast.Busy, Message: "the history is being read or written; try again when that is done"}
 	}
 	defer a.writing.Unlock()
+	a.keepSnapshotsFor(window)
 	// What the locations really hold, leftovers of crashes included.
 	a.mu.Lock()
 	a.known = nil

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/postgres"
@@ -21,8 +22,10 @@ import (
 type Snapshots struct {
 	Volume   *volume.Volume // must share blocks; else no snapshots are made
 	Dir      string         // below the volume's root; belongs to this archive alone
-	EveryWAL int64          // a new one after so many bytes of WAL; zero is 256 MiB
-	Keep     int            // at most so many; zero is 16
+	EveryWAL int64          // a new one after so many bytes of WAL; zero is 160 MiB, so that no restore from one replays more than 256 MiB
+	Every    time.Duration  // a new one after so long, if there was WAL since; zero is six hours
+	KeepFor  time.Duration  // older ones go, but for the last; zero is holdfast.DefaultWindow
+	Keep     int            // at most so many; zero is 64
 	MinFree  int64          // bytes of the volume that snapshots give back before the disk fills; zero is a tenth
 }
 
@@ -39,12 +42,10 @@ func (a *Archive) openSnapshots(ctx context.Context) error {
 	if !s.usable() {
 		return nil
 	}
-	if s.EveryWAL == 0 {
-		s.EveryWAL = 256 << 20
-	}
-	if s.Keep == 0 {
-		s.Keep = 16
-	}
+	s.EveryWAL = cmp.Or(s.EveryWAL, 160<<20)
+	s.Every = cmp.Or(s.Every, 6*time.Hour)
+	s.KeepFor = cmp.Or(s.KeepFor, holdfast.DefaultWindow)
+	s.Keep = cmp.Or(s.Keep, 64)
 	entries, err := os.ReadDir(s.Dir)
 	if gone(err) != nil {
 		return fmt.Errorf("look at the snapshots: %w", err)
@@ -94,6 +95,11 @@ func (a *Archive) Snapshot(ctx context.Context, server *postgres.Server) (Base, 
 	}
 	if err := a.evict(ctx, s.Keep-1); err != nil {
 		return Base{}, err
+	}
+	if room, err := s.room(); err != nil {
+		return Base{}, err
+	} else if room < 0 {
+		return Base{}, errNoRoom
 	}
 	src, end, err := a.openDirectory(ctx, server, true)
 	if err != nil {
@@ -153,6 +159,51 @@ func notInCopy(rel string) bool {
 	return strings.HasPrefix(name, "pg_internal.init") || strings.HasPrefix(name, "pgsql_tmp") || relation && temporaryName.MatchString(name)
 }
 
+// SnapshotUsage is what the snapshots cost.
+type SnapshotUsage struct {
+	Count    int
+	Logical  int64     // bytes, as if each were a copy
+	Physical int64     // bytes that they alone keep from being free
+	Measured time.Time // when Physical was; zero: not yet
+}
+
+// measureEvery is how often the snapshots' share of the disk is measured, which reads every file's extents.
+const measureEvery = 10 * time.Minute
+
+// SnapshotUsage says what the snapshots cost, as last measured.
+func (a *Archive) SnapshotUsage() SnapshotUsage {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	u := SnapshotUsage{Count: len(a.snapshots), Physical: a.snapshotBytes, Measured: a.snapshotsMeasured}
+	for _, b := range a.snapshots {
+		u.Logical += b.Size
+	}
+	return u
+}
+
+func (a *Archive) measureSnapshots(ctx context.Context) {
+	a.mu.Lock()
+	due := time.Since(a.snapshotsMeasured) > measureEvery
+	a.mu.Unlock()
+	if !due {
+		return
+	}
+	var used int64
+	if _, err := os.Stat(a.config.Snapshots.Dir); err == nil {
+		u, err := a.config.Snapshots.Volume.Usage(ctx, a.config.Snapshots.Dir)
+		if err != nil {
+			if ctx.Err() == nil {
+				a.log.Warn("the snapshots could not be measured", "err", err)
+			}
+			return
+		}
+		used = u.Exclusive
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.snapshotBytes, a.snapshotsMeasured = used, time.Now()
+}
+
 // Snapshots lists the snapshots, newest first.
 func (a *Archive) Snapshots() []Base {
 	a.mu.Lock()
@@ -160,6 +211,18 @@ func (a *Archive) Snapshots() []Base {
 	list := slices.Clone(a.snapshots)
 	slices.Reverse(list)
 	return list
+}
+
+// errNoRoom says that a snapshot would be the next one to go.
+var errNoRoom = &holdfast.Error{Kind: holdfast.Precondition, Message: "the volume has too little free space for snapshots"}
+
+// room says how many bytes the volume has free beyond those that snapshots must leave.
+func (s *Snapshots) room() (int64, error) {
+	space, err := s.Volume.Space()
+	if err != nil {
+		return 0, err
+	}
+	return space.Free - cmp.Or(s.MinFree, space.Total/10), nil
 }
 
 // EvictSnapshots gives space back: the oldest snapshots go until no more than keep are left.
@@ -180,15 +243,12 @@ func (a *Archive) evict(ctx context.Context, keep int) error {
 			oldest = a.snapshots[0]
 		}
 		a.mu.Unlock()
-		space, err := s.Volume.Space()
+		room, err := s.room()
 		if err != nil {
 			return err
 		}
-		minFree := s.MinFree
-		if minFree == 0 {
-			minFree = space.Total / 10
-		}
-		if n == 0 || n <= keep && space.Free >= minFree {
+		outlived := n > 1 && time.Since(oldest.Stopped) > s.KeepFor
+		if n == 0 || n <= keep && room >= 0 && !outlived {
 			return nil
 		}
 		if !a.reading.TryLock() { // a restore or a backup reads one
@@ -206,7 +266,7 @@ func (a *Archive) evict(ctx context.Context, keep int) error {
 	}
 }
 
-// snapshotDue says whether so much WAL has come since the last snapshot that there should be another.
+// snapshotDue says whether so much WAL, or some WAL so long ago, has come since the last snapshot that there should be another.
 func (a *Archive) snapshotDue() (*postgres.Server, bool) {
 	s := a.config.Snapshots
 	if !s.usable() {
@@ -223,23 +283,39 @@ func (a *Archive) snapshotDue() (*postgres.Server, bool) {
 		return nil, false
 	}
 	for _, b := range a.snapshots {
-		if b.Lineage == a.lineage && b.StopLSN+holdfast.LSN(s.EveryWAL) > position && b.StopLSN <= position {
+		if b.Lineage != a.lineage || b.StopLSN > position {
+			continue
+		}
+		since := int64(position - b.StopLSN)
+		if since < s.EveryWAL && (since < idleWAL || time.Since(b.Stopped) < s.Every) {
 			return nil, false
 		}
 	}
 	return st.server, true
 }
 
+// idleWAL is what a server writes that nobody uses: less is no reason for a snapshot.
+const idleWAL = 1 << 20
+
+// snapshotPause is how long after a failure the next snapshot is tried.
+const snapshotPause = time.Minute
+
 // keepSnapshots makes a snapshot when one is due, and gives space back when the disk fills.
 func (a *Archive) keepSnapshots(ctx context.Context) {
 	if !a.config.Snapshots.usable() {
 		return
 	}
-	if server, due := a.snapshotDue(); due {
-		if _, err := a.Snapshot(ctx, server); err != nil && ctx.Err() == nil && holdfast.KindOf(err) != holdfast.Busy {
+	a.measureSnapshots(ctx)
+	if server, due := a.snapshotDue(); due && time.Now().After(a.snapshotRetry) {
+		_, err := a.Snapshot(ctx, server)
+		if err == nil || holdfast.KindOf(err) == holdfast.Busy {
+			return
+		}
+		// Each try makes PostgreSQL write its dirty pages, so they do not follow at once.
+		a.snapshotRetry = time.Now().Add(snapshotPause)
+		if ctx.Err() == nil && !errors.Is(err, errNoRoom) {
 			a.log.Warn("no snapshot could be made", "err", err)
 		}
-		return
 	}
 	if a.snapping.TryLock() {
 		defer a.snapping.Unlock()
@@ -247,6 +323,16 @@ func (a *Archive) keepSnapshots(ctx context.Context) {
 			a.log.Warn("no snapshot could be removed", "err", err)
 		}
 	}
+}
+
+// keepSnapshotsFor lets the older ones go when snapshots are looked after next.
+func (a *Archive) keepSnapshotsFor(window time.Duration) {
+	if !a.config.Snapshots.usable() {
+		return
+	}
+	a.snapping.Lock()
+	defer a.snapping.Unlock()
+	a.config.Snapshots.KeepFor = max(window, time.Minute)
 }
 
 // fromSnapshot clones a snapshot to where a server is restored to.

@@ -200,6 +200,7 @@ func (p *Platform) act(ctx context.Context, who holdfast.Principal, ref holdfast
 type SettingsChange struct {
 	IdleTimeout     *time.Duration
 	ConnectionLimit *int
+	Window          *time.Duration     // how far back the branch can be restored
 	Parameters      map[string]*string // nil value: back to the profile's
 }
 
@@ -229,6 +230,7 @@ func (p *Platform) ChangeSettings(ctx context.Context, who holdfast.Principal, r
 	if err != nil {
 		return BranchView{}, err
 	}
+	p.describeAgain(ctx, b.ID)
 	if _, err := p.fleet.Put(ctx, spec(b)); err != nil {
 		return BranchView{}, err
 	}
@@ -250,6 +252,9 @@ func (c SettingsChange) apply(s holdfast.Settings) holdfast.Settings {
 	}
 	if c.ConnectionLimit != nil {
 		s.ConnectionLimit = *c.ConnectionLimit
+	}
+	if c.Window != nil {
+		s.Window = *c.Window
 	}
 	parameters := maps.Clone(s.Parameters)
 	if parameters == nil {

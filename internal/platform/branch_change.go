@@ -47,6 +47,7 @@ func (p *Platform) ChangeBranch(ctx context.Context, who holdfast.Principal, ref
 	if err != nil {
 		return BranchView{}, err
 	}
+	p.describeAgain(ctx, b.ID)
 	return p.viewBranch(b), nil
 }
 
@@ -212,6 +213,7 @@ func (p *Platform) rename(ctx context.Context, id holdfast.BranchID, from, to st
 	if err != nil {
 		return err
 	}
+	p.describeAgain(ctx, id)
 	return p.directory.load(ctx, p.store)
 }
 

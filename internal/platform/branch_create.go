@@ -223,10 +223,14 @@ func (p *Platform) SetMaskRules(ctx context.Context, who holdfast.Principal, pro
 			return err
 		}
 	}
-	return p.store.Update(ctx, func(tx *store.Tx) error {
+	err = p.store.Update(ctx, func(tx *store.Tx) error {
 		if err := tx.SetMaskRules(found.ID, rules); err != nil {
 			return err
 		}
 		return p.record(tx, who, "project.mask_rules", project, map[string]any{"rules": rules})
 	})
+	if err == nil {
+		p.describeProject(ctx, found.ID)
+	}
+	return err
 }

@@ -169,16 +169,44 @@ const tendInterval = 10 * time.Minute
 func (p *Platform) tendHistories(ctx context.Context) {
 	tick := time.NewTicker(tendInterval)
 	defer tick.Stop()
+	var collected time.Time
 	for {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
+		if time.Since(collected) > 24*time.Hour {
+			collected = time.Now()
+			p.collectAllUploads(ctx)
+		}
 		for _, id := range p.histories.ids() {
 			if err := p.tendHistory(ctx, id); err != nil && ctx.Err() == nil {
 				p.log.Warn("look after a history", "branch", id, "err", err)
 			}
+		}
+	}
+}
+
+// collectAllUploads removes, at every location, what interrupted uploads left.
+func (p *Platform) collectAllUploads(ctx context.Context) {
+	var projects []store.Project
+	if err := p.store.View(ctx, func(tx *store.Tx) (err error) { projects, err = tx.Projects(); return err }); err != nil {
+		p.log.Warn("collect unfinished uploads", "err", err)
+		return
+	}
+	for _, project := range projects {
+		var set []store.Location
+		err := p.store.View(ctx, func(tx *store.Tx) (err error) { set, err = tx.Locations(project.ID); return err })
+		for _, l := range set {
+			n, collectErr := p.collectUploads(ctx, l)
+			err = errors.Join(err, collectErr)
+			if n > 0 {
+				p.log.Info("unfinished uploads were removed", "project", project.Name, "location", l.Name, "number", n)
+			}
+		}
+		if err != nil && ctx.Err() == nil {
+			p.log.Warn("collect unfinished uploads", "project", project.Name, "err", err)
 		}
 	}
 }

@@ -44,6 +44,9 @@ func (p *Platform) openHistories(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := p.removeStraySnapshots(ctx, all); err != nil {
+		return fmt.Errorf("clear the snapshots: %w", err)
+	}
 	for _, b := range all {
 		if hasHistory(b) {
 			if err := p.openHistory(ctx, b); err != nil {
@@ -65,7 +68,8 @@ func (p *Platform) openHistory(ctx context.Context, b store.Branch) error {
 	if err != nil {
 		return err
 	}
-	archive, err := history.Open(history.Config{Branch: b.ID, Dir: filepath.Join(p.spool, string(b.ID)), Locations: locations, Log: p.log, Alert: p.historyAlert})
+	archive, err := history.Open(history.Config{Branch: b.ID, Dir: filepath.Join(p.spool, string(b.ID)), Locations: locations, Log: p.log, Alert: p.historyAlert,
+		Snapshots: p.snapshots(b)})
 	if err != nil {
 		return err
 	}
@@ -83,15 +87,6 @@ func (p *Platform) openHistory(ctx context.Context, b store.Branch) error {
 		k.wish(true)
 	}
 	return nil
-}
-
-// describe writes into the repository who the branch is, so that it can be made again from that alone.
-func (p *Platform) describe(ctx context.Context, b store.Branch, archive *history.Archive) error {
-	var project store.Project
-	if err := p.store.View(ctx, func(tx *store.Tx) (err error) { project, err = tx.Project(b.ProjectID); return err }); err != nil {
-		return err
-	}
-	return archive.Describe(history.Description{Project: project.Project, Branch: b.Branch})
 }
 
 // wish says whether the branch is awake. It does not wait.

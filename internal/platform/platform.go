@@ -20,6 +20,7 @@ import (
 	"github.com/holdfast/holdfast/internal/fleet"
 	"github.com/holdfast/holdfast/internal/history"
 	"github.com/holdfast/holdfast/internal/store"
+	"github.com/holdfast/holdfast/internal/volume"
 )
 
 // Config is what a Platform is made of.
@@ -41,6 +42,8 @@ type Config struct {
 	OpenLocation func(ctx context.Context, l store.Location, keys [][]byte) (history.Location, error)
 	// TestLocation tries a place out and returns a line for each step.
 	TestLocation func(ctx context.Context, l store.Location) ([]string, error)
+	// CollectUploads removes what interrupted uploads left at a place, and says how many there were.
+	CollectUploads func(ctx context.Context, l store.Location) (int, error)
 	// NewRepositoryKey makes a key that OpenLocation understands.
 	NewRepositoryKey func() ([]byte, error)
 }
@@ -66,7 +69,9 @@ type Platform struct {
 	localRepository holdfast.Location
 	openLocation    func(ctx context.Context, l store.Location, keys [][]byte) (history.Location, error)
 	testLocation    func(ctx context.Context, l store.Location) ([]string, error)
+	collectUploads  func(ctx context.Context, l store.Location) (int, error)
 	newKey          func() ([]byte, error)
+	volume          *volume.Volume // nil: there are no snapshots
 
 	closing sync.Once
 	stop    context.CancelFunc // ends what runs in wg
@@ -76,7 +81,7 @@ type Platform struct {
 // Open brings the installation to life: adopts the servers that run, takes up unfinished jobs. Close ends it.
 func Open(ctx context.Context, c Config) (*Platform, error) {
 	p := &Platform{store: c.Store, log: c.Log, now: c.Now, sample: c.LoadSample, spool: c.Spool, localRepository: c.LocalRepository, openLocation: c.OpenLocation,
-		testLocation: c.TestLocation, newKey: c.NewRepositoryKey}
+		testLocation: c.TestLocation, collectUploads: c.CollectUploads, newKey: c.NewRepositoryKey, volume: c.Fleet.Volume}
 	if p.now == nil {
 		p.now = time.Now
 	}

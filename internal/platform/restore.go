@@ -14,8 +14,10 @@ import (
 
 // HistoryView is what a branch's history reaches, shown before anything is restored.
 type HistoryView struct {
-	Window holdfast.Window
-	Bases  []BaseView
+	Window    holdfast.Window
+	KeepFor   time.Duration // how far back it is kept
+	Bases     []BaseView
+	Snapshots history.SnapshotUsage
 }
 
 // BaseView is a base backup as its users see it.
@@ -36,7 +38,7 @@ func (p *Platform) History(ctx context.Context, who holdfast.Principal, ref hold
 	if err != nil {
 		return HistoryView{}, err
 	}
-	var view HistoryView
+	view := HistoryView{KeepFor: b.Settings.HistoryWindow(), Snapshots: archive.SnapshotUsage()}
 	if view.Window, err = archive.Window(ctx); err != nil {
 		return HistoryView{}, err
 	}
@@ -53,6 +55,7 @@ type RestorePlan struct {
 	LSN      holdfast.LSN
 	Base     string
 	BaseAt   time.Time
+	Snapshot bool  // Base is a snapshot on this machine
 	Size     int64 // bytes of data
 	Fetch    int64 // stored bytes to read
 	WAL      int64 // bytes to replay
@@ -69,7 +72,7 @@ func (p *Platform) PlanRestore(ctx context.Context, who holdfast.Principal, ref 
 	if err != nil {
 		return RestorePlan{}, err
 	}
-	return RestorePlan{Point: plan.Point, LSN: plan.LSN, Base: plan.Base.ID, BaseAt: plan.Base.Stopped, Size: plan.Size, Fetch: plan.Fetch, WAL: plan.WAL, Estimate: plan.Estimate}, nil
+	return RestorePlan{Point: plan.Point, LSN: plan.LSN, Base: plan.Base.ID, BaseAt: plan.Base.Stopped, Snapshot: plan.Snapshot, Size: plan.Size, Fetch: plan.Fetch, WAL: plan.WAL, Estimate: plan.Estimate}, nil
 }
 
 func (p *Platform) plan(ctx context.Context, b store.Branch, point holdfast.Point) (*history.Plan, error) {

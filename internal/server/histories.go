@@ -52,8 +52,9 @@ func (s *Server) historyRoutes() {
 }
 
 func viewHistory(h platform.HistoryView) api.History {
-	return api.History{Earliest: h.Window.Earliest, Latest: h.Window.Latest,
-		Gaps: mapped(h.Window.Gaps, func(g holdfast.Gap) api.Gap { return api.Gap{From: g.From, To: g.To, Reason: g.Reason} }),
+	return api.History{Earliest: h.Window.Earliest, Latest: h.Window.Latest, Window: seconds(h.KeepFor),
+		Snapshots: api.Snapshots{Count: h.Snapshots.Count, Logical: h.Snapshots.Logical, Physical: h.Snapshots.Physical},
+		Gaps:      mapped(h.Window.Gaps, func(g holdfast.Gap) api.Gap { return api.Gap{From: g.From, To: g.To, Reason: g.Reason} }),
 		Bases: mapped(h.Bases, func(b platform.BaseView) api.BaseBackup {
 			return api.BaseBackup{ID: b.ID, At: b.At, Size: b.Size, Stored: b.Stored, Incremental: b.Incremental}
 		})}

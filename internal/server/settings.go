@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/api"
@@ -28,6 +29,14 @@ func (s *Server) settingRoutes() {
 				d := duration(*in.Body.IdleTimeout)
 				change.IdleTimeout = &d
 			}
+			if in.Body.Window != nil {
+				// What is out of bounds stays so; the multiplication must not bring it back.
+				d := time.Duration(max(-1, min(*in.Body.Window, int64(holdfast.MaxWindow/time.Second)+1))) * time.Second
+				if d == 0 {
+					d = -1 // zero means the default where settings are kept
+				}
+				change.Window = &d
+			}
 			b, err := s.config.Platform.ChangeSettings(ctx, who, in.ref(), change)
 			return viewBranch(b), err
 		})
@@ -42,7 +51,7 @@ func viewSettings(b platform.BranchView) api.Settings {
 	for name := range b.Parameters {
 		names[name] = true
 	}
-	out := api.Settings{IdleTimeout: seconds(b.Settings.IdleTimeout), Connections: b.Settings.ConnectionLimit, Parameters: []api.Parameter{}}
+	out := api.Settings{IdleTimeout: seconds(b.Settings.IdleTimeout), Connections: b.Settings.ConnectionLimit, Window: seconds(b.Settings.HistoryWindow()), Parameters: []api.Parameter{}}
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		_, changed := b.Settings.Parameters[name]
 		_, can := slices.BinarySearch(settable, name)

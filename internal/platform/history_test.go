@@ -1,0 +1,102 @@
+package platform
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/blob"
+	"github.com/holdfast/holdfast/internal/history"
+	"github.com/holdfast/holdfast/internal/pgtest"
+	"github.com/holdfast/holdfast/internal/volume"
+)
+
+// The repository alone must say who a branch is, as it is now.
+func TestEveryChangeOfABranchIsDescribedInItsRepository(t *testing.T) {
+	h := newHome(t)
+	p := h.open(t)
+	create(t, p, NewProject{Name: "shop"})
+	production := ref(t, "shop/production")
+	on, window, connections := true, 14*24*time.Hour, 7
+	if _, err := p.ChangeBranch(t.Context(), admin, production, BranchChange{Protected: &on}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.ChangeSettings(t.Context(), admin, production, SettingsChange{Window: &window, ConnectionLimit: &connections}); err != nil {
+		t.Fatal(err)
+	}
+	rule := holdfast.MaskRule{Schema: "public", Table: "people", Column: "email", Kind: holdfast.MaskEmail}
+	if err := p.SetMaskRules(t.Context(), admin, "shop", []holdfast.MaskRule{rule}); err != nil {
+		t.Fatal(err)
+	}
+	folder, err := blob.CreateFolder(h.repository)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the description", func() bool {
+		found, err := history.Scan(t.Context(), []history.Location{{Name: "local", Location: folder}})
+		if err != nil || len(found) != 2 {
+			t.Fatal(found, err)
+		}
+		d := found[1].Description
+		return d.Branch.Name == "production" && d.Branch.Protected && d.Branch.Settings.Window == window && d.Branch.Settings.ConnectionLimit == connections &&
+			len(d.MaskRules) == 1 && d.MaskRules[0] == rule
+	})
+	short := time.Hour
+	if _, err := p.ChangeSettings(t.Context(), admin, production, SettingsChange{Window: &short}); holdfast.KindOf(err) != holdfast.Invalid {
+		t.Errorf("a window of an hour: %v", err)
+	}
+}
+
+func TestSnapshotsAreKeptWhereTheVolumeSharesBlocks(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("mounting an XFS image needs root")
+	}
+	h := newHome(t)
+	dir := pgtest.Dir(t)
+	image := volume.Image{File: filepath.Join(dir, "image"), Folder: filepath.Join(dir, "mounted"), Size: 4 << 30}
+	t.Cleanup(func() {
+		if err := image.Unmount(); err != nil {
+			t.Errorf("unmount: %v", err)
+			_ = unix.Unmount(image.Folder, unix.MNT_DETACH)
+		}
+	})
+	if err := image.Ensure(t.Context()); err != nil {
+		t.Skipf("cannot mount an XFS image here: %v", err)
+	}
+	h.root = filepath.Join(image.Folder, "branches")
+	p := h.open(t)
+	create(t, p, NewProject{Name: "shop", SampleRows: 1000})
+	production := ref(t, "shop/production")
+	asOwner(t, p, production)
+	eventually(t, "a snapshot", func() bool {
+		v, err := p.History(t.Context(), admin, production)
+		return err == nil && v.Snapshots.Count == 1 && v.Snapshots.Logical > 1<<20
+	})
+	eventually(t, "the first base backup", func() bool {
+		v, err := p.History(t.Context(), admin, production)
+		return err == nil && len(v.Bases) == 1
+	})
+	plan, err := p.PlanRestore(t.Context(), admin, production, holdfast.Point{})
+	if err != nil || !plan.Snapshot || plan.WAL > 256<<20 {
+		t.Errorf("the plan is %+v, %v", plan, err)
+	}
+	// What belongs to no branch is removed at the next start.
+	stray := filepath.Join(h.root, snapshotsDir, "br_gone")
+	if err := os.MkdirAll(filepath.Join(stray, "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p = h.open(t)
+	if _, err := os.Stat(stray); !os.IsNotExist(err) {
+		t.Errorf("the stray snapshots are still there: %v", err)
+	}
+	if v, err := p.History(t.Context(), admin, production); err != nil || v.Snapshots.Count == 0 {
+		t.Errorf("the branch's own snapshots are gone: %+v, %v", v.Snapshots, err)
+	}
+}
