@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -111,17 +112,23 @@ func (c *serveConfig) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.Gateway, "gateway", c.Gateway, "address of the front door for PostgreSQL clients")
 	f.StringVar(&c.GatewayPublic, "gateway-public", c.GatewayPublic, "host:port of the front door in connection strings (default: where it listens)")
 	f.StringSliceVar(&c.Hosts, "host", c.Hosts, "a name under which the API is reached (can be repeated)")
-	f.StringSliceVar(&c.PostgreSQL, "postgresql", c.PostgreSQL, "a directory with PostgreSQL's programs, looked at first (can be repeated)")
-	f.StringVar(&c.Account, "account", c.Account, "the user that databases run as when this program is root (default: postgres)")
 	f.StringVar(&c.Certificate, "certificate", c.Certificate, "certificate of the front door, PEM (default: one is made)")
 	f.StringVar(&c.Key, "key", c.Key, "private key of the certificate, PEM")
 	f.BoolVar(&c.KeepServers, "keep-servers", c.KeepServers, "leave the databases running when stopping; the next start takes them over")
+	c.programFlags(f)
+}
+
+// programFlags are those of the settings that matter without a network.
+func (c *serveConfig) programFlags(f *pflag.FlagSet) {
+	f.StringSliceVar(&c.PostgreSQL, "postgresql", c.PostgreSQL, "a directory with PostgreSQL's programs, looked at first (can be repeated)")
+	f.StringVar(&c.Account, "account", c.Account, "the user that databases run as when this program is root (default: postgres)")
 	f.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")
 	f.StringVar(&c.LogFormat, "log-format", c.LogFormat, "text or json")
 }
 
-// readServeConfig joins defaults, the file in the data directory, the environment and the flags that were given.
-func readServeConfig(data string, given *pflag.FlagSet) (serveConfig, error) {
+// readServeConfig joins defaults, the file in the data directory, the environment and the flags that were given; but names flags that mean
+// something else to the command.
+func readServeConfig(data string, given *pflag.FlagSet, but ...string) (serveConfig, error) {
 	c := defaultServeConfig()
 	if err := c.readFile(filepath.Join(data, configFile)); err != nil {
 		return c, err
@@ -134,7 +141,7 @@ func readServeConfig(data string, given *pflag.FlagSet) (serveConfig, error) {
 	var err error
 	given.Visit(func(f *pflag.Flag) {
 		into := own.Lookup(f.Name)
-		if into == nil {
+		if into == nil || slices.Contains(but, f.Name) {
 			return
 		}
 		if list, ok := f.Value.(pflag.SliceValue); ok {

@@ -29,6 +29,7 @@ const (
 	volumeFile      = "volume.img"  // that image, unless it lies elsewhere
 	repositoryDir   = "repository"  // history, where no other place was set
 	spoolDir        = "spool"       // history on its way there
+	recoveringFile  = "recovering"  // there from a recovery's beginning until it is complete
 	firstStartFile  = "first-start" // there from the first start's beginning until everything that only it does is done
 )
 
@@ -162,6 +163,46 @@ func (d *dataDir) beginFirstStart() (bool, error) {
 func (d *dataDir) endFirstStart() error {
 	if err := os.Remove(d.file(firstStartFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("end the first start: %w", err)
+	}
+	return nil
+}
+
+// checkEmpty refuses a directory that holds anything but settings, the repository to recover from, or what an interrupted recovery left.
+func checkEmpty(path, repository string) error {
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return dataDirError(path, err)
+	}
+	if _, err := os.Stat(filepath.Join(path, recoveringFile)); err == nil {
+		return nil
+	}
+	for _, e := range entries {
+		own := e.Name() == lockFile || e.Name() == configFile || filepath.Join(path, e.Name()) == repository
+		if !own {
+			return &holdfast.Error{Kind: holdfast.Precondition, Message: fmt.Sprintf("the data directory %s is not empty (%s)", path, e.Name()),
+				Hint: "a recovery makes everything anew; name an empty directory with --data"}
+		}
+	}
+	return nil
+}
+
+// beginRecovery notes that what lies here is not complete.
+func (d *dataDir) beginRecovery() error { return writeFile(d.file(recoveringFile), nil, 0o600) }
+
+func (d *dataDir) endRecovery() error {
+	if err := os.Remove(d.file(recoveringFile)); err != nil {
+		return fmt.Errorf("end the recovery: %w", err)
+	}
+	return nil
+}
+
+// checkRecovered refuses to work with half a recovery.
+func (d *dataDir) checkRecovered() error {
+	if _, err := os.Stat(d.file(recoveringFile)); !errors.Is(err, fs.ErrNotExist) {
+		return &holdfast.Error{Kind: holdfast.Precondition, Message: "the recovery into " + d.path + " is not complete", Hint: "run the same `holdfast recover` again: it goes on", Cause: err}
 	}
 	return nil
 }

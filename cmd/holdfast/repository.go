@@ -38,10 +38,15 @@ func (h *house) openLocation(_ context.Context, l store.Location, keys [][]byte)
 }
 
 func (h *house) openPlace(l store.Location) (blob.Location, error) {
-	switch {
-	case l.Location == h.localRepository():
+	if l.Location == h.localRepository() {
 		return blob.CreateFolder(l.Folder)
-	case l.Kind == holdfast.FolderLocation:
+	}
+	return openRemote(l)
+}
+
+// openRemote opens a place that somebody else made.
+func openRemote(l store.Location) (blob.Location, error) {
+	if l.Kind == holdfast.FolderLocation {
 		return blob.OpenFolder(l.Folder) // a folder that is not there is a disk that is not mounted
 	}
 	scheme := "https://"

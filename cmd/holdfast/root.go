@@ -56,7 +56,7 @@ login, else in the local data directory.`,
 	root.AddCommand(
 		c.projectCommand(), c.branchCommand(), c.envCommand(), c.runCommand(), c.psqlCommand(), c.credentialsCommand(),
 		c.wakeCommand(), c.sleepCommand(), c.restartCommand(), c.extensionCommand(), c.maskCommand(), c.historyCommand(), c.restoreCommand(), c.checkpointCommand(), c.publishCommand(), c.schemaCommand(), c.locationCommand(), c.jobCommand(), c.tokenCommand(), c.auditCommand(),
-		c.loginCommand(), c.logoutCommand(), c.linkCommand(), c.serveCommand(), c.volumeCommand(), c.doctorCommand(), c.versionCommand(),
+		c.loginCommand(), c.logoutCommand(), c.linkCommand(), c.serveCommand(), c.recoverCommand(), c.volumeCommand(), c.doctorCommand(), c.versionCommand(),
 	)
 	c.tidy(root)
 	return root

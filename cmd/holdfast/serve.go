@@ -173,6 +173,9 @@ func (h *house) open(ctx context.Context, data string) error {
 	}
 	if dir != nil {
 		h.onClose("give the data directory back", dir.Close)
+		if err := dir.checkRecovered(); err != nil {
+			return err
+		}
 	}
 	listener, err := listenHTTP(ctx, h.config.HTTP)
 	if err != nil {

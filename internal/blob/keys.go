@@ -55,6 +55,30 @@ func ParseKeys(recipients, identities string) (Keys, error) {
 	return k, nil
 }
 
+// PairKeys reads a file with age identities, as the age tool or a list of this project's keys has them, and gives a recipient and its identity
+// each, in the file's order. Lines with recipients do not count: an identity has its own.
+func PairKeys(file string) (pairs [][2]string, err error) {
+	for n, line := range keyLines(file) {
+		if strings.HasPrefix(line, "age1") {
+			continue
+		}
+		key, err := age.ParseX25519Identity(line)
+		if err != nil {
+			return nil, &holdfast.Error{Kind: holdfast.Invalid, Message: fmt.Sprintf("line %d of the keys is not an age identity", n), Hint: "an identity looks like AGE-SECRET-KEY-1..."}
+		}
+		pairs = append(pairs, [2]string{key.Recipient().String(), key.String()})
+	}
+	if len(pairs) == 0 {
+		return nil, &holdfast.Error{Kind: holdfast.Invalid, Message: "there is no age identity among the keys", Hint: "an identity looks like AGE-SECRET-KEY-1..."}
+	}
+	return pairs, nil
+}
+
+// SealedByAge says whether the object that begins with these bytes is encrypted as Encrypted does it.
+func SealedByAge(beginning []byte) bool {
+	return strings.HasPrefix(string(beginning), "age-encryption.org/")
+}
+
 // keyLines gives the lines that hold a key, with their numbers.
 func keyLines(text string) iter.Seq2[int, string] {
 	return func(yield func(int, string) bool) {

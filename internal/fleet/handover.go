@@ -20,6 +20,9 @@ type Handover struct {
 	Password    string // the owner's new one
 	// Prepare works on the main database under its new name before anybody can log in: masking, emptying. May be nil.
 	Prepare func(ctx context.Context, conn *pgx.Conn) error
+	// Unchanged says that this is no copy but the branch itself, come back: database, passwords and prepared transactions stay as they
+	// are, and the other fields do not count.
+	Unchanged bool
 }
 
 // CloneAs is Clone with a handover. It returns the roles that can log in: the owner alone. The passwords of all others are gone, so
@@ -34,6 +37,14 @@ func (f *Fleet) CloneAs(ctx context.Context, from holdfast.BranchID, spec Spec, 
 }
 
 func handOver(ctx context.Context, server *postgres.Server, h Handover) ([]Login, error) {
+	if h.Unchanged {
+		conn, err := server.Connect(ctx, postgres.MaintenanceDatabase)
+		if err != nil {
+			return nil, err
+		}
+		logins, err := postgres.Logins(ctx, conn)
+		return logins, errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
+	}
 	verifier, err := postgres.NewVerifier(h.Password)
 	if err != nil {
 		return nil, err

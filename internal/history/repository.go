@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/blob"
 )
 
 // storedBranch is a branch as branch.json describes it: enough to make it again on an empty machine.
@@ -114,6 +116,22 @@ func Scan(ctx context.Context, locations []Location) ([]Found, error) {
 		return strings.Compare(x.Project.Name+"/"+x.Branch.Name+"/"+string(x.Branch.ID), y.Project.Name+"/"+y.Branch.Name+"/"+string(y.Branch.ID))
 	})
 	return found, nil
+}
+
+// IsEncrypted looks at what a location holds, which must not be wrapped for decryption. A location without any history is NotFound.
+func IsEncrypted(ctx context.Context, l Location) (bool, error) {
+	for info, err := range l.List(ctx, branchesFolder) {
+		if err != nil {
+			return false, fmt.Errorf("look at %s: %w", l.Name, err)
+		}
+		r, err := l.Get(ctx, info.Name, 0, 64)
+		if err != nil {
+			return false, fmt.Errorf("look at %s: %w", l.Name, err)
+		}
+		beginning, err := io.ReadAll(r)
+		return blob.SealedByAge(beginning), errors.Join(err, r.Close())
+	}
+	return false, &holdfast.Error{Kind: holdfast.NotFound, Message: "there is no history at " + l.Name}
 }
 
 // branches lists the branches that have anything in the repository.

@@ -52,6 +52,10 @@ func (p *Platform) revealConnection(ctx context.Context, who holdfast.Principal,
 		}
 		return p.record(tx, who, "credentials.view", b.Ref().String(), map[string]any{"role": owner})
 	})
+	if holdfast.KindOf(err) == holdfast.NotFound { // it came back with the data, where only its verifier is kept
+		err = &holdfast.Error{Kind: holdfast.Precondition, Message: "the password of " + owner + " on " + b.Ref().String() + " is not known here; it still holds for those who have it",
+			Hint: "`holdfast credentials rotate " + b.Ref().String() + "` makes a new one", Cause: err}
+	}
 	return p.connection(b, owner, password), err
 }
 

@@ -68,8 +68,7 @@ func (p *Platform) openHistory(ctx context.Context, b store.Branch) error {
 	if err != nil {
 		return err
 	}
-	archive, err := history.Open(history.Config{Branch: b.ID, Dir: filepath.Join(p.spool, string(b.ID)), Locations: locations, Log: p.log, Alert: p.historyAlert,
-		Snapshots: p.snapshots(b)})
+	archive, err := p.newArchive(b, locations)
 	if err != nil {
 		return err
 	}
@@ -87,6 +86,11 @@ func (p *Platform) openHistory(ctx context.Context, b store.Branch) error {
 		k.wish(true)
 	}
 	return nil
+}
+
+func (p *Platform) newArchive(b store.Branch, locations []history.Location) (*history.Archive, error) {
+	return history.Open(history.Config{Branch: b.ID, Dir: filepath.Join(p.spool, string(b.ID)), Locations: locations, Log: p.log, Alert: p.historyAlert,
+		Snapshots: p.snapshots(b)})
 }
 
 // wish says whether the branch is awake. It does not wait.
