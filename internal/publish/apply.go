@@ -34,7 +34,7 @@ func Resume(ctx context.Context, o Order, u Unfinished, direction Direction) (*O
 	}
 	a := newApply(o)
 	defer a.close()
-	a.before = u.Before
+	a.before, a.run.cursors = u.Before, u.cursors()
 	if err := a.run.enterAgain(ctx); err != nil {
 		return &Outcome{State: Interrupted}, err
 	}
@@ -57,7 +57,7 @@ type apply struct {
 }
 
 func newApply(o Order) *apply {
-	r := &runner{target: o.Target, settings: o.Settings, journal: o.Journal, teller: &teller{tell: o.Progress}, direction: Forward, plan: o.Plan, steps: steps(o.Plan, o.Settings.Extensions), watcher: &watcher{connect: o.Target.Administrator}}
+	r := &runner{target: o.Target, settings: o.Settings, journal: o.Journal, teller: &teller{tell: o.Progress}, direction: Forward, plan: o.Plan, steps: steps(o.Plan, o.Settings.Extensions), backfills: o.Backfills, cursors: map[int][]string{}, watcher: &watcher{connect: o.Target.Administrator}}
 	return &apply{order: o, run: r}
 }
 
@@ -207,6 +207,7 @@ func (a *apply) back(ctx context.Context, out *Outcome) error {
 	settings.StatementTimeouts = nil                                   // those were measured for other statements
 	settings.LockPatience = max(settings.lockPatience(), backPatience) // to stop half-way is worse than to wait
 	run := *a.run
+	run.backfills, run.cursors = nil, map[int][]string{}
 	run.plan, run.steps, run.settings, run.measures = plan, steps(plan, settings.Extensions), settings, nil
 	err = run.run(ctx, 0, -1)
 	a.run.owner, a.run.admin = run.owner, run.admin

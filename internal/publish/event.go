@@ -36,7 +36,7 @@ type Event struct {
 	Wait      Duration  `json:"wait,omitempty"`
 	Blockers  []Blocker `json:"blockers,omitempty"`
 	Measure   *Measure  `json:"measure,omitempty"`
-	// Done and Total are blocks, of an index that is being built.
+	// Done and Total are blocks of an index that is being built, or rows of a backfill.
 	Done  int64 `json:"done,omitempty"`
 	Total int64 `json:"total,omitempty"`
 }

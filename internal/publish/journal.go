@@ -29,6 +29,7 @@ type EntryKind string
 const (
 	EntryIntent   EntryKind = "intent"   // a group of statements begins; Transaction is its id where it has one
 	EntryDone     EntryKind = "done"     // it is committed
+	EntryBatch    EntryKind = "batch"    // a batch of a backfill is committed; Cursor is where it goes on
 	EntryTurned   EntryKind = "turned"   // from here on the apply is compensated; Text says why
 	EntryFinished EntryKind = "finished" // nothing is left to be done; Text is the State
 )
@@ -41,8 +42,9 @@ type Entry struct {
 	// Step counts the groups of statements of one direction from zero. Those of a compensation are counted anew at each attempt.
 	Step int `json:"step"`
 	// Transaction is the id under which the server knows the group (xid8), "" for a statement outside a transaction.
-	Transaction string `json:"transaction,omitempty"`
-	Text        string `json:"text,omitempty"`
+	Transaction string   `json:"transaction,omitempty"`
+	Cursor      []string `json:"cursor,omitempty"`
+	Text        string   `json:"text,omitempty"`
 }
 
 // Unfinished is what a journal holds of an apply that did not finish.
@@ -69,6 +71,17 @@ func (u Unfinished) turned() bool {
 		}
 	}
 	return false
+}
+
+// cursors are where the backfills of each step had come to.
+func (u Unfinished) cursors() map[int][]string {
+	out := map[int][]string{}
+	for _, e := range u.Entries {
+		if e.Kind == EntryBatch && e.Direction == Forward {
+			out[e.Step] = e.Cursor
+		}
+	}
+	return out
 }
 
 // position returns the next step to run forward, and the one of which nobody knows whether it happened (-1: none): a statement

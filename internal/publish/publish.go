@@ -87,6 +87,9 @@ type Order struct {
 	// Unchanged are further databases whose structure must still be the one that the plan was made from: development. That
 	// production is still as Plan.From says is always checked.
 	Unchanged []Unchanged
+	// Backfills say how statements of the plan that are repeated (schema.Statement.Repeat), by their index, are done in batches. Without
+	// one such a statement is simply run until it affects no row.
+	Backfills map[int]Backfill
 	// Expected is the dump that the result must equal, as the rehearsal printed it. "": only the fingerprint is compared.
 	Expected string
 }

@@ -23,6 +23,8 @@ type Rehearsal struct {
 	// Top is how many statements of the workload are explained and, where they only read, run. Zero: 20.
 	Top      int
 	Progress func(Event)
+	// Backfills are those of the order; see Order.
+	Backfills map[int]Backfill
 	// Settings: on a copy that nobody uses, no lock has to be waited for.
 	Settings Settings
 }
@@ -40,7 +42,7 @@ func Rehearse(ctx context.Context, h Rehearsal) (*Report, error) {
 		r.FinishedAt = time.Now()
 		return r, nil
 	}
-	re := &rehearsal{Rehearsal: h, report: r, run: &runner{target: h.Copy, settings: h.Settings, teller: &teller{tell: h.Progress}, direction: Forward, plan: h.Plan, steps: steps(h.Plan, h.Settings.Extensions), watcher: &watcher{connect: h.Copy.Administrator}}}
+	re := &rehearsal{Rehearsal: h, report: r, run: &runner{target: h.Copy, settings: h.Settings, teller: &teller{tell: h.Progress}, direction: Forward, plan: h.Plan, steps: steps(h.Plan, h.Settings.Extensions), backfills: h.Backfills, cursors: map[int][]string{}, watcher: &watcher{connect: h.Copy.Administrator}}}
 	defer re.run.close()
 	if err := re.before(ctx); err != nil {
 		return nil, err

@@ -31,6 +31,8 @@ type runner struct {
 	plan      *schema.Plan
 	steps     []step
 	detail    *observer // nil: only times are taken
+	backfills map[int]Backfill
+	cursors   map[int][]string // where the backfill of a step goes on
 
 	owner      *pgx.Conn
 	admin      *pgx.Conn // for elevated statements, opened when first needed
@@ -366,7 +368,13 @@ func (r *runner) attemptAlone(ctx context.Context, conn *pgx.Conn, s step, doubt
 	}
 	m := Measure{Statement: index}
 	began := time.Now()
-	for again := true; again; {
+	fill, again := r.backfills[index]
+	if again {
+		if m.Rows, err = r.fill(ctx, conn, s, fill); err != nil {
+			return nil, r.lost(conn, "", err)
+		}
+	}
+	for again = !again; again; {
 		tag, err := conn.Exec(ctx, st.SQL)
 		var refused *pgconn.PgError
 		if err != nil && doubtful && strings.HasPrefix(st.SQL, "DROP ") && errors.As(err, &refused) && refused.Code == codeUndefinedObject {
@@ -391,6 +399,21 @@ func (r *runner) attemptAlone(ctx context.Context, conn *pgx.Conn, s step, doubt
 	}
 	r.teller.event(Event{Kind: EventDone, Direction: r.direction, Step: s.number, Steps: len(r.steps), Statement: index, Measure: &m})
 	return []Measure{m}, nil
+}
+
+// fill does a backfill in place of a statement.
+func (r *runner) fill(ctx context.Context, conn *pgx.Conn, s step, b Backfill) (int64, error) {
+	admin, err := r.target.Administrator(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("connect to watch the replicas: %w", err)
+	}
+	defer func() { _ = admin.Close(context.WithoutCancel(ctx)) }() // it only looked
+	p, err := b.Run(ctx, conn, admin, r.settings.lockTimeout(), r.cursors[s.number], func(p BackfillProgress) error {
+		r.cursors[s.number] = p.Cursor
+		r.teller.event(Event{Kind: EventProgress, Direction: r.direction, Step: s.number, Steps: len(r.steps), Statement: s.statements[0], Text: "rows are filled", Done: p.Scanned, Total: p.Total})
+		return r.record(ctx, Entry{Kind: EntryBatch, Step: s.number, Cursor: p.Cursor})
+	})
+	return p.Updated, err
 }
 
 // settleDoubt finds out whether a statement outside a transaction happened. What is half done is removed.
