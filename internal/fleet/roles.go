@@ -16,6 +16,9 @@ import (
 // Login is a role that can log in, with what is needed to check its password.
 type Login = postgres.Login
 
+// MaintenanceDatabase is the one that every branch has beside its own; the statement statistics are there.
+const MaintenanceDatabase = postgres.MaintenanceDatabase
+
 // CreateDatabase creates a branch's server with an owner role and a database of its, and returns the roles that can log in.
 // It is all or nothing, as Create.
 func (f *Fleet) CreateDatabase(ctx context.Context, spec Spec, database, owner, password string) ([]Login, error) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -23,6 +24,7 @@ type PublishView struct {
 	holdfast.Publish
 	Project string
 	Plan    *schema.Plan      // nil in lists
+	Report  *RehearsalReport  // of the last rehearsal; nil in lists, and where there was none
 	Answers map[string]string // to questions of the plan
 }
 
@@ -98,7 +100,26 @@ func (p *Platform) Publish(ctx context.Context, who holdfast.Principal, project 
 	if err != nil {
 		return PublishView{}, err
 	}
-	return p.viewPublish(ctx, found, number)
+	view, err := p.viewPublish(ctx, found, number)
+	return shownTo(who, found, view), err
+}
+
+// shownTo takes the rows of production out of a report for those who may not see them.
+func shownTo(who holdfast.Principal, found publishing, view PublishView) PublishView {
+	if view.Report == nil || checkRows(who, found.production) == nil {
+		return view
+	}
+	report := *view.Report
+	report.Findings = slices.Clone(report.Findings)
+	for i := range report.Findings {
+		report.Findings[i].Rows = nil
+	}
+	report.Hooks = slices.Clone(report.Hooks)
+	for i := range report.Hooks {
+		report.Hooks[i].Output = ""
+	}
+	view.Report = &report
+	return view
 }
 
 func (p *Platform) viewPublish(ctx context.Context, found publishing, number int) (PublishView, error) {
@@ -110,7 +131,10 @@ func (p *Platform) viewPublish(ctx context.Context, found publishing, number int
 		if view.Answers, err = tx.PublishAnswers(found.project.ID, view.Number); err != nil {
 			return err
 		}
-		view.Plan, err = planOf(tx, view.Publish)
+		if view.Plan, err = planOf(tx, view.Publish); err != nil {
+			return err
+		}
+		view.Report, err = reportOf(tx, view.Publish)
 		return err
 	})
 	return view, err
@@ -183,7 +207,7 @@ func (p *Platform) CancelPublish(ctx context.Context, who holdfast.Principal, pr
 			return view, err
 		}
 		if view.State == holdfast.PublishApplying {
-			return p.viewPublish(ctx, found, view.Number)
+			return p.Publish(ctx, who, project, view.Number)
 		}
 	}
 	_, err = p.changePublish(ctx, found.project.ID, view.Number, func(tx *store.Tx, pub *holdfast.Publish) error {
@@ -196,7 +220,7 @@ func (p *Platform) CancelPublish(ctx context.Context, who holdfast.Principal, pr
 	if err != nil {
 		return view, err
 	}
-	return p.viewPublish(ctx, found, view.Number)
+	return p.Publish(ctx, who, project, view.Number)
 }
 
 func publishSubject(project string, number int) string {
@@ -272,12 +296,17 @@ func (p *Platform) ownerConn(ctx context.Context, b store.Branch) (*fleet.Conn, 
 		return nil, err
 	}
 	conn, err := p.fleet.ConnectAs(ctx, b.ID, owner, password, b.Ref().Database())
+	return conn, explainLogin(err, b)
+}
+
+// explainLogin says what to do when the owner's password is not the one that is known.
+func explainLogin(err error, b store.Branch) error {
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && refused.Code == "28P01" {
-		return nil, &holdfast.Error{Kind: holdfast.Precondition, Message: fmt.Sprintf("the password of %s on %s was changed with SQL", owner, b.Ref()),
+		return &holdfast.Error{Kind: holdfast.Precondition, Message: fmt.Sprintf("the password of %s on %s was changed with SQL", holdfast.OwnerRole(b.Project), b.Ref()),
 			Hint: "`holdfast credentials rotate " + b.Ref().String() + "` makes one that is known", Cause: err}
 	}
-	return conn, err
+	return err
 }
 
 // setBaseline keeps development's catalogue of now, when production is equal to it, with a new mark of its life inside development.

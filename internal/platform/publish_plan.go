@@ -64,7 +64,7 @@ func (p *Platform) PlanPublish(ctx context.Context, who holdfast.Principal, proj
 	if err != nil {
 		return PublishView{}, err
 	}
-	return p.viewPublish(ctx, found, pub.Number)
+	return p.Publish(ctx, who, project, pub.Number)
 }
 
 // draftPublish finds the project's open publish or makes one, and adds the answers to those that it has.
