@@ -32,7 +32,7 @@ var publishMoves = map[PublishState][]PublishState{
 	PublishBlocked:    {PublishPlanned, PublishNeeds, PublishBlocked, PublishRehearsing, PublishFailed},
 	PublishRehearsing: {PublishReady, PublishBlocked, PublishPlanned, PublishFailed},
 	PublishReady:      {PublishPlanned, PublishNeeds, PublishBlocked, PublishRehearsing, PublishApplying, PublishFailed},
-	PublishApplying:   {PublishPublished, PublishFailed},
+	PublishApplying:   {PublishPublished, PublishFailed, PublishPlanned},
 	PublishPublished:  {PublishReverted},
 }
 
@@ -118,6 +118,8 @@ const (
 	PublishDumpDoc   PublishDoc = "dump"   // the structure that production shall have, as pg_dump writes it
 	PublishOldDoc    PublishDoc = "old"    // the structure that production had before, as pg_dump writes it
 	PublishFilesDoc  PublishDoc = "files"  // the migrations that it runs
+	PublishSourceDoc PublishDoc = "source" // development's catalogue as it was planned with
+	PublishBaseDoc   PublishDoc = "base"   // the baseline that there was before it
 )
 
 // PublishHooks are a project's own checks of a rehearsal. Each gets the copy's DATABASE_URL; one that fails blocks the publish.

@@ -308,30 +308,3 @@ func explainLogin(err error, b store.Branch) error {
 	}
 	return err
 }
-
-// setBaseline keeps development's catalogue of now, when production is equal to it, with a new mark of its life inside development.
-func (p *Platform) setBaseline(ctx context.Context, found publishing, number int) error {
-	if err := p.markEpoch(ctx, found.development); err != nil {
-		return err
-	}
-	catalog, err := p.catalog(ctx, found.development)
-	if err != nil {
-		return err
-	}
-	raw, err := json.Marshal(catalog)
-	if err != nil {
-		return err
-	}
-	return p.store.Update(ctx, func(tx *store.Tx) error { return tx.SetBaseline(found.project.ID, number, raw, p.now()) })
-}
-
-// markEpoch marks development as its owner: whoever dumps the database as the owner can read the mark.
-func (p *Platform) markEpoch(ctx context.Context, development store.Branch) error {
-	conn, err := p.ownerConn(ctx, development)
-	if err != nil {
-		return err
-	}
-	defer conn.Close(context.WithoutCancel(ctx))
-	_, err = schema.MarkEpoch(ctx, conn.Conn)
-	return err
-}

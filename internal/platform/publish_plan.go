@@ -55,6 +55,16 @@ func (p *Platform) PlanPublish(ctx context.Context, who holdfast.Principal, proj
 			return PublishView{}, err
 		}
 	}
+	source, err := json.Marshal(in.Development)
+	if err != nil {
+		return PublishView{}, err
+	}
+	err = p.store.Update(ctx, func(tx *store.Tx) error {
+		return tx.SetPublishDoc(pub.ProjectID, pub.Number, holdfast.PublishSourceDoc, source)
+	})
+	if err != nil {
+		return PublishView{}, err
+	}
 	err = p.keepPlan(ctx, who, pub.ProjectID, pub.Number, plan, func(pub *holdfast.Publish) {
 		pub.Maintenance, pub.Development, pub.Allowed = ask.Maintenance, development, nil
 		if ask.AllowLossy {

@@ -278,8 +278,11 @@ func (h *rehearsing) rehearse(ctx context.Context) (*RehearsalReport, error) {
 
 // wanted prints the structure that production shall have.
 func (h *rehearsing) wanted() func(context.Context) (string, error) {
-	if h.pub.Kind == holdfast.PublishSchema {
+	switch h.pub.Kind {
+	case holdfast.PublishSchema:
 		return func(ctx context.Context) (string, error) { return h.dump(ctx, h.found.development) }
+	case holdfast.PublishRevert:
+		return func(ctx context.Context) (string, error) { return h.dumpBefore(ctx, h.pub.Reverts) }
 	}
 	return nil
 }
@@ -291,7 +294,7 @@ func (h *rehearsing) workload(ctx context.Context) ([]publish.Query, error) {
 		return nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	queries, err := publish.ReadWorkload(ctx, conn.Conn)
+	queries, err := publish.ReadWorkload(ctx, conn.Conn, h.found.production.Ref().Database())
 	if holdfast.KindOf(err) == holdfast.Precondition {
 		h.run.Log(err.Error())
 		return nil, nil

@@ -7,6 +7,12 @@ import (
 	"github.com/holdfast/holdfast/internal/schema"
 )
 
+// Before is the structure of before a plan was applied, with what others have made since: what a way back should lead to. It also lists
+// what that is.
+func Before(before, now *schema.Catalog, plan *schema.Plan) (*schema.Catalog, []string) {
+	return withForeign(before, now, plan)
+}
+
 // withForeign adds to the structure of before what neither it nor the plan knows: somebody else made it while the plan ran, and the
 // way back must not take it away. What hangs on a table that the plan knows counts as the plan's.
 func withForeign(before, now *schema.Catalog, plan *schema.Plan) (*schema.Catalog, []string) {

@@ -1,0 +1,263 @@
+package platform
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/pgtest"
+	"github.com/holdfast/holdfast/internal/store"
+)
+
+func rehearse(t *testing.T, p *Platform, number int, keep bool) PublishView {
+	t.Helper()
+	j, err := p.RehearsePublish(t.Context(), admin, "shop", number, keep)
+	if err == nil {
+		_, err = p.jobs.wait(t.Context(), j.ID)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := p.Publish(t.Context(), admin, "shop", number)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func apply(t *testing.T, p *Platform, number int, allow ...string) PublishView {
+	t.Helper()
+	j, err := p.ApplyPublish(t.Context(), admin, "shop", number, allow)
+	if err == nil {
+		_, err = p.jobs.wait(t.Context(), j.ID)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := p.Publish(t.Context(), admin, "shop", number)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// The whole way: rows stay, what is dropped comes back with the rows that were written since, and afterwards there is nothing to do.
+func TestAPublishIsRehearsedAppliedAndTakenBack(t *testing.T) {
+	p, development, production := shopFor(t, `CREATE TABLE users (id int PRIMARY KEY, fullname text, shoe int); INSERT INTO users VALUES (1, 'Ann', 38)`)
+	plan(t, p, NewPublish{}) // equal: from here on identity counts
+	pgtest.Exec(t, development, `ALTER TABLE users RENAME fullname TO display_name; ALTER TABLE users DROP shoe; CREATE TABLE orders (id int PRIMARY KEY, user_id int REFERENCES users); CREATE INDEX ON orders (user_id)`)
+	pgtest.Exec(t, production, `CREATE TABLE audit (at timestamptz)`)
+	v := plan(t, p, NewPublish{})
+	if v.State != holdfast.PublishPlanned || len(v.Plan.Questions) != 0 {
+		t.Fatalf("got %+v, %+v", v.Publish, v.Plan)
+	}
+	if _, err := p.ApplyPublish(t.Context(), admin, "shop", 1, nil); holdfast.KindOf(err) != holdfast.Precondition {
+		t.Errorf("what was not rehearsed is applied: %v", err)
+	}
+	v = rehearse(t, p, 1, false)
+	if v.State != holdfast.PublishReady || v.Report == nil || len(v.Report.Statements) != v.Statements {
+		t.Fatalf("rehearsed: %+v, %+v", v.Publish, v.Report)
+	}
+	if again := plan(t, p, NewPublish{}); again.State != holdfast.PublishReady {
+		t.Errorf("planned again without a change: %s", again.State)
+	}
+	if _, err := p.ApplyPublish(t.Context(), admin, "shop", 1, nil); holdfast.KindOf(err) != holdfast.Unsafe || !strings.Contains(holdfast.HintOf(err), "breaking") {
+		t.Errorf("what breaks running code is applied without consent: %v", err)
+	}
+	v = apply(t, p, 1, "lossy", "breaking")
+	if v.State != holdfast.PublishPublished || v.Approver != "admin" || v.Checkpoint == "" || v.GraceUntil.IsZero() {
+		t.Fatalf("applied: %+v", v.Publish)
+	}
+	if got := pgtest.Value[string](t, production, `SELECT display_name || (SELECT count(*) FROM orders) FROM users`); got != "Ann0" {
+		t.Errorf("production has %s", got)
+	}
+	if v = plan(t, p, NewPublish{}); v.Number != 2 || v.Statements != 0 || len(v.Plan.Drift) != 1 {
+		t.Errorf("a plan after the publish: %+v, %+v", v.Publish, v.Plan)
+	}
+	lines, err := p.PublishLog(t.Context(), admin, "shop", 1)
+	if err != nil || !strings.Contains(lines[len(lines)-1].Phase, "apply") || len(lines) < 4 {
+		t.Errorf("the log: %+v, %v", lines, err)
+	}
+
+	pgtest.Exec(t, production, `INSERT INTO users VALUES (2, 'Bob')`)
+	back, err := p.RevertPublish(t.Context(), admin, "shop", 1)
+	if err != nil || back.Kind != holdfast.PublishRevert || back.Reverts != 1 || back.State != holdfast.PublishPlanned {
+		t.Fatalf("got %+v, %v", back.Publish, err)
+	}
+	if v = rehearse(t, p, back.Number, false); v.State != holdfast.PublishReady {
+		t.Fatalf("the way back: %+v, %+v", v.Publish, v.Report)
+	}
+	if v = apply(t, p, back.Number, "lossy", "breaking"); v.State != holdfast.PublishPublished {
+		t.Fatalf("the way back: %+v", v.Publish)
+	}
+	if got := pgtest.Value[string](t, production, `SELECT string_agg(concat(id, fullname, shoe), ' ' ORDER BY id) FROM users`); got != "1Ann38 2Bob" {
+		t.Errorf("production has %s", got)
+	}
+	pgtest.Exec(t, production, `SELECT FROM audit`)
+	if v, err = p.Publish(t.Context(), admin, "shop", 1); err != nil || v.State != holdfast.PublishReverted || v.RevertedBy != back.Number {
+		t.Errorf("got %+v, %v", v.Publish, err)
+	}
+	// Development is where it was: its changes can be published again, and are known as renames.
+	if v = plan(t, p, NewPublish{}); v.State != holdfast.PublishPlanned || len(v.Plan.Renames) == 0 || len(v.Plan.Questions) != 0 {
+		t.Errorf("a plan after the way back: %+v, %+v", v.Publish, v.Plan)
+	}
+}
+
+func TestAChangeSinceTheRehearsalStopsThePublish(t *testing.T) {
+	p, development, _ := shopFor(t, `CREATE TABLE users (id int PRIMARY KEY)`)
+	pgtest.Exec(t, development, `ALTER TABLE users ADD name text`)
+	plan(t, p, NewPublish{})
+	rehearse(t, p, 1, false)
+	pgtest.Exec(t, development, `ALTER TABLE users ADD more text`)
+	j, err := p.ApplyPublish(t.Context(), admin, "shop", 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.jobs.wait(t.Context(), j.ID); holdfast.KindOf(err) != holdfast.Conflict {
+		t.Errorf("got %v", err)
+	}
+	v, err := p.Publish(t.Context(), admin, "shop", 1)
+	if err != nil || v.State != holdfast.PublishPlanned || !strings.Contains(v.Error, "has changed") {
+		t.Errorf("got %+v, %v", v.Publish, err)
+	}
+}
+
+// A copy that is kept shows production: it is there for an admin, and for nobody who may not see production.
+func TestARehearsalRunsTheProjectsOwnChecksAndKeepsItsCopy(t *testing.T) {
+	p, development, production := shopFor(t, `CREATE TABLE users (id int PRIMARY KEY)`)
+	pgtest.Exec(t, production, `INSERT INTO users VALUES (1)`)
+	pgtest.Exec(t, development, `ALTER TABLE users ADD name text`)
+	plan(t, p, NewPublish{})
+	asked := 0
+	ci := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { asked++; w.WriteHeader(http.StatusTeapot) }))
+	t.Cleanup(ci.Close)
+	set := func(h holdfast.PublishHooks) {
+		t.Helper()
+		if err := p.SetPublishHooks(t.Context(), admin, "shop", h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set(holdfast.PublishHooks{Command: `case "$DATABASE_URL" in postgresql://shop_owner:*shop_rehearsal_1*) echo "$DATABASE_URL"; exit 3;; esac`, URL: ci.URL})
+	v := rehearse(t, p, 1, false)
+	if v.State != holdfast.PublishBlocked || len(v.Report.Hooks) != 2 {
+		t.Fatalf("got %+v, %+v", v.Publish, v.Report.Hooks)
+	}
+	command, url := v.Report.Hooks[0], v.Report.Hooks[1]
+	if command.OK || command.Status != 3 || !strings.Contains(command.Output, ":********@") {
+		t.Errorf("the command: %+v", command)
+	}
+	if url.OK || asked != 0 || !strings.Contains(url.Error, "no public address") {
+		t.Errorf("a private address: %+v, asked %d times", url, asked)
+	}
+	set(holdfast.PublishHooks{Command: `true`, URL: ci.URL, AllowPrivate: true})
+	if v = rehearse(t, p, 1, true); v.State != holdfast.PublishBlocked || asked != 1 || v.Report.Hooks[1].Status != http.StatusTeapot || v.Preview != "rehearsal_1" {
+		t.Errorf("got %+v, %+v", v.Publish, v.Report.Hooks)
+	}
+	copied := ref(t, "shop/rehearsal_1")
+	if got := pgtest.Value[string](t, asOwner(t, p, copied), `SELECT id || coalesce(name, '-') FROM users`); got != "1-" {
+		t.Errorf("the copy has %s", got)
+	}
+	agent := holdfast.Principal{Name: "agent", Kind: holdfast.AgentToken, Right: holdfast.MayWrite, ProjectID: v.ProjectID}
+	if _, err := p.Connection(t.Context(), agent, copied); holdfast.KindOf(err) != holdfast.NotAllowed {
+		t.Errorf("an agent gets a copy of production: %v", err)
+	}
+	if _, err := p.RehearsePublish(t.Context(), agent, "shop", 1, true); holdfast.KindOf(err) != holdfast.NotAllowed {
+		t.Errorf("an agent keeps a copy of production: %v", err)
+	}
+	if _, err := p.ApplyPublish(t.Context(), agent, "shop", 1, nil); holdfast.KindOf(err) != holdfast.NotAllowed {
+		t.Errorf("an agent publishes: %v", err)
+	}
+	if _, err := p.RevertPublish(t.Context(), agent, "shop", 1); holdfast.KindOf(err) != holdfast.NotAllowed {
+		t.Errorf("an agent reverts: %v", err)
+	}
+	set(holdfast.PublishHooks{Command: `true`})
+	if v = rehearse(t, p, 1, false); v.State != holdfast.PublishReady {
+		t.Errorf("got %+v, %+v", v.Publish, v.Report)
+	}
+	if _, err := p.Branch(t.Context(), admin, copied); holdfast.KindOf(err) != holdfast.NotFound {
+		t.Errorf("the copy is still there: %v", err)
+	}
+}
+
+// The control plane stops in the middle of an apply; at the next start it goes on from where its journal says.
+func TestAnInterruptedApplyIsContinuedAtTheNextStart(t *testing.T) {
+	h := newHome(t)
+	p := h.open(t)
+	create(t, p, NewProject{Name: "shop"})
+	production := asOwner(t, p, ref(t, "shop/production"))
+	pgtest.Exec(t, asOwner(t, p, ref(t, "shop/development")), `CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE b (id int PRIMARY KEY, note text)`)
+	pgtest.Exec(t, production, `CREATE TABLE b (id int PRIMARY KEY); INSERT INTO b VALUES (1)`)
+	plan(t, p, NewPublish{})
+	rehearse(t, p, 1, false)
+	// A reader holds table b, so the apply waits in the middle.
+	pgtest.Exec(t, production, `BEGIN; SELECT FROM b`)
+	j, err := p.ApplyPublish(t.Context(), admin, "shop", 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	states, err := p.WatchJob(t.Context(), admin, j.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for s := range states {
+		if s.Step == "changing production" {
+			break
+		}
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	pgtest.Exec(t, production, `COMMIT`)
+	p = h.open(t)
+	if _, err := p.jobs.wait(t.Context(), j.ID); err != nil {
+		t.Fatal(err)
+	}
+	if got := pgtest.Value[int](t, production, `SELECT count(note) + (SELECT count(*) FROM a) + (SELECT count(*) FROM b) FROM b`); got != 1 {
+		t.Errorf("got %d", got)
+	}
+	var pub holdfast.Publish
+	if err := h.store.View(t.Context(), func(tx *store.Tx) (err error) { pub, err = tx.Publish(j.ProjectID, 1); return err }); err != nil || pub.State != holdfast.PublishPublished {
+		t.Errorf("got %+v, %v", pub, err)
+	}
+}
+
+func TestAnApplyThatIsCanceledIsTakenBack(t *testing.T) {
+	p, development, production := shopFor(t, `CREATE TABLE b (id int PRIMARY KEY); INSERT INTO b VALUES (1)`)
+	pgtest.Exec(t, development, `CREATE TABLE a (id int PRIMARY KEY); ALTER TABLE b ADD note text`)
+	plan(t, p, NewPublish{})
+	rehearse(t, p, 1, false)
+	pgtest.Exec(t, production, `BEGIN; SELECT FROM b`)
+	j, err := p.ApplyPublish(t.Context(), admin, "shop", 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	states, err := p.WatchJob(t.Context(), admin, j.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for s := range states {
+		if s.Step == "changing production" {
+			break
+		}
+	}
+	v, err := p.CancelPublish(t.Context(), admin, "shop", 1)
+	if err != nil || v.State != holdfast.PublishFailed && v.State != holdfast.PublishPlanned {
+		t.Errorf("got %+v, %v", v.Publish, err)
+	}
+	pgtest.Exec(t, production, `COMMIT`)
+	if v = plan(t, p, NewPublish{}); v.Statements == 0 || len(v.Plan.Drift) != 0 {
+		t.Errorf("production is not as it was: %+v", v.Plan)
+	}
+}
+
+func TestOnlyAddressesOfTheInternetArePublic(t *testing.T) {
+	for address, public := range map[string]bool{"93.184.215.14": true, "2606:2800:21f:cb07::1": true, "127.0.0.1": false, "10.1.2.3": false, "192.168.0.1": false, "172.16.0.1": false, "169.254.169.254": false,
+		"100.64.0.1": false, "0.0.0.0": false, "::1": false, "fd00::1": false, "fe80::1": false, "::ffff:127.0.0.1": false, "224.0.0.1": false, "64:ff9b::7f00:1": false} {
+		if got := isPublic(netip.MustParseAddr(address)); got != public {
+			t.Errorf("%s is public: %t", address, got)
+		}
+	}
+}
