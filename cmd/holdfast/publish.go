@@ -13,19 +13,6 @@ import (
 	"github.com/holdfast/holdfast/internal/api"
 )
 
-func (c *cli) publishCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "publish", Short: "Take development's structure to production, proven on a copy first",
-		Long: `Take development's structure to production: tables, columns, functions and everything else, never rows.
-
-A publish is planned, rehearsed on a copy of production with its data, and applied. What is dropped is only set aside for seven days, so that
-the publish can be reverted with the rows that were written since.`,
-		Example: "  holdfast publish plan shop\n  holdfast publish list shop",
-	}
-	cmd.AddCommand(c.publishPlanCommand(), c.publishListCommand(), c.publishShowCommand(), c.publishCancelCommand(), c.publishHooksCommand())
-	return cmd
-}
-
 // numbered runs do with a client, a project and a publish's number; arguments are [PROJECT] [NUMBER], and number 0 is the newest.
 func (c *cli) numbered(cmd *cobra.Command, args []string, do func(client *api.Client, project string, number int) error) error {
 	name, number := "", 0

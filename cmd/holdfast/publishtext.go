@@ -24,6 +24,9 @@ func publishText(w io.Writer, p api.Publish) {
 		fmt.Fprintln(w, "can be reverted until", until)
 	}
 	planText(w, planOf(p))
+	if p.Report != nil {
+		reportText(w, *p.Report)
+	}
 	if next := nextOfPublish(p); next != "" {
 		fmt.Fprintln(w, "\n"+printable(next))
 	}
@@ -116,8 +119,94 @@ func nextOfPublish(p api.Publish) string {
 	switch holdfast.PublishState(p.State) {
 	case holdfast.PublishNeeds:
 		return fmt.Sprintf("Answer with `holdfast publish plan %s --answer ...`.", p.Project)
+	case holdfast.PublishPlanned:
+		if p.Statements > 0 {
+			return fmt.Sprintf("`holdfast publish rehearse %s %d` tries it on a copy of production.", p.Project, p.Number)
+		}
+	case holdfast.PublishReady:
+		return fmt.Sprintf("`holdfast publish apply %s %d` applies it.", p.Project, p.Number)
 	case holdfast.PublishRehearsing, holdfast.PublishApplying:
 		return fmt.Sprintf("`holdfast job watch %s` shows how far it is.", p.Job)
 	}
 	return ""
+}
+
+// reportText shows what a rehearsal found to a person: what matters first.
+func reportText(w io.Writer, r api.Report) {
+	fmt.Fprintf(w, "\nRehearsed on a copy of production in %s.\n", r.FinishedAt.Sub(r.StartedAt).Round(10e6))
+	if len(r.Statements) > 0 {
+		t := newTable(w, "#", "WHAT", "TOOK", "LOCKS", "REWRITTEN", "WAL")
+		for i, s := range r.Statements {
+			took := "did not run"
+			if s.Ran {
+				took = milliseconds(s.Measure.Time)
+			}
+			t.row(strconv.Itoa(i+1), s.Description, took, locksText(s.Measure.Locks), strings.Join(s.Measure.Rewritten, ", "), size(s.Measure.WALBytes))
+		}
+		t.flush()
+	}
+	if len(r.Blocked) > 0 {
+		fmt.Fprintln(w, "\nWhat production will feel:")
+		t := newTable(w, "  TABLE", "READS WAIT", "WRITES WAIT", "CLASS")
+		for _, b := range r.Blocked {
+			t.row("  "+b.Table, milliseconds(b.LongestReads), milliseconds(b.LongestWrites), b.Class)
+		}
+		t.flush()
+	}
+	var rows, code, speed, hooks, reasons []string
+	kept := int64(0)
+	for _, s := range r.Tables {
+		kept += s.RowsAfter
+	}
+	for _, f := range r.Findings {
+		if f.Verdict == "clean" {
+			continue
+		}
+		text := f.Verdict + ": " + f.Text
+		for _, row := range f.Rows[:min(len(f.Rows), 3)] {
+			text += "; " + row
+		}
+		rows = append(rows, text)
+	}
+	for _, b := range r.Broken {
+		code = append(code, fmt.Sprintf("%.0f calls a day: %s: %.120s", b.CallsPerDay, b.Error, b.SQL))
+	}
+	for _, s := range r.Performance {
+		if s.Regressed {
+			speed = append(speed, fmt.Sprintf("%s: %.120s", s.Why, s.SQL))
+		}
+	}
+	for _, h := range r.Hooks {
+		verdict := "passed"
+		if !h.OK {
+			verdict = h.Error
+		}
+		hooks = append(hooks, fmt.Sprintf("%s: %s in %s", h.Check, verdict, milliseconds(h.Time)))
+	}
+	for _, q := range r.Reasons {
+		text := q.Text
+		if q.Allow != "" {
+			text += " (consent with --allow " + q.Allow + ")"
+		}
+		reasons = append(reasons, text)
+	}
+	fmt.Fprintf(w, "\n%d tables with %d rows are as they should be, %d statements of running code were tried.\n", len(r.Tables), kept, r.Queries)
+	bullets(w, "Rows:", rows)
+	bullets(w, "Running code that would fail:", code)
+	bullets(w, "Slower afterwards:", speed)
+	bullets(w, "New indexes that nothing uses:", r.Unused)
+	bullets(w, "The project's own checks:", hooks)
+	bullets(w, "What stands between this and production:", reasons)
+	fmt.Fprintln(w)
+}
+
+func locksText(locks []api.ReportLock) string {
+	var out []string
+	for _, l := range locks {
+		out = append(out, l.Mode+" on "+l.Table)
+	}
+	if len(out) > 2 {
+		return strings.Join(out[:2], ", ") + fmt.Sprintf(" and %d more", len(out)-2)
+	}
+	return strings.Join(out, ", ")
 }

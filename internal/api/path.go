@@ -49,10 +49,14 @@ const (
 
 	MaskPath = ProjectPath + "/masking"
 
-	PublishesPath     = ProjectPath + "/publishes"
-	PublishPath       = PublishesPath + "/{number}"
-	PublishCancelPath = PublishPath + "/cancel"
-	PublishHooksPath  = ProjectPath + "/publish-hooks"
+	PublishesPath       = ProjectPath + "/publishes"
+	PublishPath         = PublishesPath + "/{number}"
+	PublishCancelPath   = PublishPath + "/cancel"
+	PublishRehearsePath = PublishPath + "/rehearse"
+	PublishApplyPath    = PublishPath + "/apply"
+	PublishRevertPath   = PublishPath + "/revert"
+	PublishLogPath      = PublishPath + "/log"
+	PublishHooksPath    = ProjectPath + "/publish-hooks"
 
 	SchemaPath     = BranchPath + "/schema"
 	SchemaDiffPath = Prefix + "/schema-diff"

@@ -36,6 +36,7 @@ type Publish struct {
 
 	Answers []string `json:"answers,omitempty" doc:"To questions of the plan, as they were given. Not in lists."`
 	Plan    *Plan    `json:"plan,omitempty" doc:"Not in lists."`
+	Report  *Report  `json:"report,omitempty" doc:"What the last rehearsal found. Not in lists."`
 }
 
 // Final says whether nothing more happens to it but a revert.
@@ -108,6 +109,16 @@ type NewPublish struct {
 	Maintenance bool     `json:"maintenance,omitempty" doc:"Plan for clients that are held meanwhile: fewer statements, which make everybody wait."`
 }
 
+// Rehearsal says how a publish is rehearsed.
+type Rehearsal struct {
+	Keep bool `json:"keep,omitempty" doc:"Keep the copy as a preview branch. It shows production's rows."`
+}
+
+// Apply says what somebody consents to.
+type Apply struct {
+	Allow []string `json:"allow,omitempty" doc:"Classes of hazards: lossy, breaking." example:"[\"breaking\"]"`
+}
+
 // PublishHooks are a project's own checks of rehearsals.
 type PublishHooks struct {
 	Command        string `json:"command,omitempty" doc:"For a shell on the server's machine, with DATABASE_URL in its environment. Setting it takes the right to change the installation." example:"cd /srv/shop && make smoke-test"`
@@ -126,6 +137,26 @@ type SchemaDump struct {
 type SchemaDiff struct {
 	From string `json:"from" example:"shop/production"`
 	To   string `json:"to" example:"shop/development"`
+}
+
+// RehearsePublish begins to run a publish on a copy of production; number 0 is the newest.
+func (c *Client) RehearsePublish(ctx context.Context, project string, number int, ask Rehearsal) (Job, error) {
+	return call[Job](ctx, c, http.MethodPost, publishPath(PublishRehearsePath, project, number), ask)
+}
+
+// ApplyPublish begins to run a rehearsed publish on production; number 0 is the newest.
+func (c *Client) ApplyPublish(ctx context.Context, project string, number int, ask Apply) (Job, error) {
+	return call[Job](ctx, c, http.MethodPost, publishPath(PublishApplyPath, project, number), ask)
+}
+
+// RevertPublish plans the way back of a publish as a publish of its own.
+func (c *Client) RevertPublish(ctx context.Context, project string, number int) (Publish, error) {
+	return call[Publish](ctx, c, http.MethodPost, publishPath(PublishRevertPath, project, number), nil)
+}
+
+// PublishLog shows what happened while a publish was rehearsed and applied.
+func (c *Client) PublishLog(ctx context.Context, project string, number int) ([]PublishEvent, error) {
+	return list[PublishEvent](ctx, c, publishPath(PublishLogPath, project, number))
 }
 
 // publishPath names a publish; number 0 is the newest.

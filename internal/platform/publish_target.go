@@ -60,7 +60,8 @@ const (
 
 // PublishEvent is a line of a publish's log.
 type PublishEvent struct {
-	Phase string `json:"phase"` // rehearsal or apply
+	Phase     string           `json:"phase"`               // rehearsal or apply
+	Predicted publish.Duration `json:"predicted,omitempty"` // what the statement took in the rehearsal, beside what it took in production
 	publish.Event
 }
 
@@ -193,10 +194,17 @@ func (p *Platform) PublishLog(ctx context.Context, who holdfast.Principal, proje
 		if err != nil {
 			return err
 		}
+		report, err := reportOf(tx, pub)
+		if err != nil {
+			return err
+		}
 		for _, line := range lines {
 			var e PublishEvent
 			if err := json.Unmarshal(line, &e); err != nil {
 				return fmt.Errorf("read the log of publish %d: %w", pub.Number, err)
+			}
+			if report != nil && e.Phase == string(applyPhase) && e.Direction == publish.Forward && e.Kind == publish.EventDone && e.Statement < len(report.Statements) {
+				e.Predicted = report.Statements[e.Statement].Measure.Time
 			}
 			out = append(out, e)
 		}

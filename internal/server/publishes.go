@@ -33,6 +33,16 @@ type newPublishInput struct {
 	Body    api.NewPublish
 }
 
+type rehearseInput struct {
+	PublishPath
+	Body api.Rehearsal
+}
+
+type applyInput struct {
+	PublishPath
+	Body api.Apply
+}
+
 type publishHooksInput struct {
 	Project string `path:"project" example:"shop"`
 	Body    api.PublishHooks
@@ -65,8 +75,34 @@ func (s *Server) publishRoutes() {
 			v, err := p.CancelPublish(ctx, who, in.Project, in.number())
 			return viewPublish(v), err
 		})
+	s.publishRunRoutes()
 	s.publishHookRoutes()
 	s.schemaRoutes()
+}
+
+func (s *Server) publishRunRoutes() {
+	p := s.config.Platform
+	addJob(s, route{method: http.MethodPost, path: api.PublishRehearsePath, id: "rehearse-publish", rule: toDevelop, tag: "publish", summary: "Run a publish on a copy of production with its data",
+		about: "The report says what it did there: times, locks, rows that stand in the way, running code that would fail. The copy is removed afterwards, unless it is to be kept, which takes the right to see production's rows."},
+		func(ctx context.Context, who holdfast.Principal, in *rehearseInput) (holdfast.Job, error) {
+			return p.RehearsePublish(ctx, who, in.Project, in.number(), in.Body.Keep)
+		})
+	addJob(s, route{method: http.MethodPost, path: api.PublishApplyPath, id: "apply-publish", rule: toAdminister, tag: "publish", summary: "Run a rehearsed publish on production",
+		about: "Only while development and production are still as they were rehearsed. A checkpoint is made first. When it fails in the middle, what was done is taken back."},
+		func(ctx context.Context, who holdfast.Principal, in *applyInput) (holdfast.Job, error) {
+			return p.ApplyPublish(ctx, who, in.Project, in.number(), in.Body.Allow)
+		})
+	add(s, route{method: http.MethodPost, path: api.PublishRevertPath, id: "revert-publish", rule: toAdminister, tag: "publish", summary: "Plan the way back of a publish",
+		about: "The answer is a publish of its own, which is rehearsed and applied like any other. What was dropped comes back with its rows; the plan lists what cannot."},
+		func(ctx context.Context, who holdfast.Principal, in *PublishPath) (api.Publish, error) {
+			v, err := p.RevertPublish(ctx, who, in.Project, in.number())
+			return viewPublish(v), err
+		})
+	addList(s, route{method: http.MethodGet, path: api.PublishLogPath, id: "get-publish-log", rule: toSee, tag: "publish", summary: "What happened while a publish was rehearsed and applied"},
+		func(ctx context.Context, who holdfast.Principal, in *PublishPath) ([]api.PublishEvent, error) {
+			events, err := p.PublishLog(ctx, who, in.Project, in.number())
+			return mapped(events, viewPublishEvent), err
+		})
 }
 
 func (s *Server) publishHookRoutes() {
@@ -119,6 +155,9 @@ func viewPublish(v platform.PublishView) api.Publish {
 	}
 	if v.Plan != nil {
 		out.Plan, out.Answers = viewPlan(v.Plan), v.AnswerList()
+	}
+	if v.Report != nil {
+		out.Report = viewReport(v.Report)
 	}
 	return out
 }
