@@ -178,7 +178,7 @@ func TestSequenceBehindItsColumnIsReported(t *testing.T) {
 
 func TestWorkloadIsReadFromProduction(t *testing.T) {
 	production, _, _ := shop(t)
-	if _, err := ReadWorkload(t.Context(), production.admin); err == nil {
+	if _, err := ReadWorkload(t.Context(), production.admin, production.admin.Config().Database); err == nil {
 		t.Error("a workload without pg_stat_statements")
 	}
 	if !pgtest.Installation(t).HasLibrary("pg_stat_statements") {
@@ -187,7 +187,7 @@ func TestWorkloadIsReadFromProduction(t *testing.T) {
 	production.exec(t, "CREATE EXTENSION pg_stat_statements", production.admin)
 	production.exec(t, "SELECT amount FROM orders WHERE id = 5", production.owner)
 	production.exec(t, "SELECT count(*) FROM customer WHERE email = 'admin'", production.admin)
-	queries, err := ReadWorkload(t.Context(), production.admin)
+	queries, err := ReadWorkload(t.Context(), production.admin, production.admin.Config().Database)
 	if err != nil {
 		t.Fatal(err)
 	}
