@@ -81,6 +81,15 @@ bench-%: ## Run one benchmark: make bench-wake, bench-gateway, ...
 	@$(MAKE) build
 	go run ./bench/$* $(BENCHARGS)
 
+# History has two: backups and restores, and copies of a running branch. BRANCHARGS='-sizes 0.2,2' goes to the second.
+BRANCHARGS ?=
+.PHONY: bench-history
+bench-history:
+	@scripts/install.sh run test
+	@$(MAKE) build
+	go run ./bench/history $(BENCHARGS)
+	go run ./bench/branch $(BRANCHARGS)
+
 .PHONY: clean
 clean: ## Remove what was built; data directories and .tools stay
 	rm -rf bin

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -51,15 +52,16 @@ func (f *Fleet) Clone(ctx context.Context, from holdfast.BranchID, spec Spec, op
 	spec.Major = install.Major
 	return f.beside(ctx, spec, install, func(ctx context.Context, building string) error {
 		server := f.serverAt(building, install)
-		if err := f.copyRunning(ctx, origin, server, opts.Progress); err != nil {
+		if err := f.copyRunning(ctx, spec.ID, origin, server, opts.Progress); err != nil {
 			return err
 		}
 		return f.settle(ctx, spec, server, opts.Prepare)
 	})
 }
 
-// settle starts a copied server for the first time, which recovers it, lets prepare work on it and stops it cleanly.
+// settle starts a copied server, whose files are on the disk, for the first time, which recovers it, lets prepare work on it and stops it cleanly.
 func (f *Fleet) settle(ctx context.Context, spec Spec, server *postgres.Server, prepare func(context.Context, *postgres.Server) error) error {
+	lap := f.laps(spec.ID)
 	// The walls of its origin may name other users, its settings another socket.
 	if err := server.Secure(); err != nil {
 		return err
@@ -67,15 +69,30 @@ func (f *Fleet) settle(ctx context.Context, spec Spec, server *postgres.Server, 
 	if _, err := server.Configure(ctx, spec.parameters(server.Installation())); err != nil {
 		return err
 	}
-	if err := server.Start(ctx); err != nil {
+	lap("configuring it")
+	// What is in the directory is on the disk. Recovery, the new names and the stop would each sync again, and recovery even every file that there is; so
+	// nothing is synced until the server has stopped, and then what it has changed.
+	before, err := volume.Mark(ctx, server.DataDir())
+	if err != nil {
 		return err
 	}
+	if err := server.StartUnsynced(ctx); err != nil {
+		return err
+	}
+	lap("starting and recovering it")
 	if prepare != nil {
 		if err := prepare(ctx, server); err != nil {
 			return err
 		}
 	}
-	return stopWhole(ctx, server)
+	lap("handing it over")
+	if err := stopWhole(ctx, server); err != nil {
+		return err
+	}
+	lap("stopping it")
+	err = before.SyncChanged(ctx)
+	lap("syncing what changed")
+	return err
 }
 
 // ownFile begins the names of the files that Holdfast itself puts into a data directory. They are about that directory only.
@@ -102,7 +119,8 @@ func skipInClone(rel string) bool {
 }
 
 // copyRunning copies the data directory of a running server under the backup API.
-func (f *Fleet) copyRunning(ctx context.Context, origin, server *postgres.Server, progress func(done, total int64)) (err error) {
+func (f *Fleet) copyRunning(ctx context.Context, id holdfast.BranchID, origin, server *postgres.Server, progress func(done, total int64)) (err error) {
+	lap := f.laps(id)
 	conn, err := origin.Connect(ctx, postgres.MaintenanceDatabase)
 	if err != nil {
 		return err
@@ -119,18 +137,32 @@ func (f *Fleet) copyRunning(ctx context.Context, origin, server *postgres.Server
 	if err := conn.QueryRow(ctx, `SELECT pg_catalog.pg_backup_start('holdfast clone', true)::text`).Scan(&begun); err != nil {
 		return fmt.Errorf("begin to clone: %w", err)
 	}
+	lap("the origin's checkpoint")
 	_, err = f.config.Volume.Clone(ctx, origin.DataDir(), server.DataDir(), volume.CloneOptions{Skip: skipInClone, Last: []string{"global/pg_control"}, Progress: progress})
 	if err != nil {
 		return err // the end of the session ends the backup
 	}
+	lap("cloning the files")
 	var ended, label string
 	if err := conn.QueryRow(ctx, `SELECT lsn::text, labelfile FROM pg_catalog.pg_backup_stop(false)`).Scan(&ended, &label); err != nil {
 		return fmt.Errorf("end the clone: %w", err)
 	}
+	lap("ending the backup")
 	if err := f.writeOwned(filepath.Join(server.DataDir(), "backup_label"), label); err != nil {
 		return err
 	}
-	return f.copyWAL(ctx, conn, origin, server, begun, ended)
+	err = f.copyWAL(ctx, conn, origin, server, begun, ended)
+	lap("copying the WAL")
+	return err
+}
+
+// laps tells what each step of a copy took since the one before, for whoever looks for the slow one.
+func (f *Fleet) laps(id holdfast.BranchID) func(step string) {
+	began := time.Now()
+	return func(step string) {
+		f.config.Logger.Debug("copying a server", "branch", id, "step", step, "took", time.Since(began))
+		began = time.Now()
+	}
 }
 
 // checkClonable refuses tablespaces: a copy would share their files with its origin.

@@ -60,7 +60,7 @@ func (f *Fleet) beside(ctx context.Context, spec Spec, install postgres.Installa
 	b := f.newBranch(spec)
 	b.server = f.serverAt(dir, install)
 	// Its socket's directory has moved. Waking would find that out too, but then somebody waits.
-	if _, err := b.server.Configure(ctx, spec.parameters(install)); err != nil {
+	if err := b.server.Rewrite(spec.parameters(install)); err != nil {
 		f.config.Logger.Warn("the settings will be written at the first start", "branch", spec.ID, "err", err)
 	}
 	return f.admit(b)

@@ -74,7 +74,9 @@ func (f *Fleet) PrepareClone(ctx context.Context, from holdfast.BranchID, spec S
 	if err != nil {
 		return err
 	}
-	return f.Prepare(ctx, spec, func(ctx context.Context, server Server) error { return f.copyRunning(ctx, origin, server, progress) }, replacement)
+	return f.Prepare(ctx, spec, func(ctx context.Context, server Server) error {
+		return f.copyRunning(ctx, spec.ID, origin, server, progress)
+	}, replacement)
 }
 
 // Prepare makes a data directory that is to replace a branch's in Exchange. What an earlier attempt left is removed first.

@@ -90,6 +90,11 @@ func (s *Server) Configure(ctx context.Context, parameters map[string]string) (c
 	return true, s.writeFile(path, content)
 }
 
+// Rewrite writes the settings as Configure does, for parameters that it has accepted before: when only the server's place has changed.
+func (s *Server) Rewrite(parameters map[string]string) error {
+	return s.writeFile(filepath.Join(s.config.DataDir, "postgresql.conf"), s.render(parameters))
+}
+
 // Check lets PostgreSQL judge the parameters without touching the server: its programs read them in a scratch directory
 // and ask the machine for the memory, as initdb does.
 func (s *Server) Check(ctx context.Context, parameters map[string]string) error {
@@ -107,7 +112,9 @@ func (s *Server) Check(ctx context.Context, parameters map[string]string) error 
 		"postgresql.conf":      s.render(parameters),
 		"postgresql.auto.conf": "",
 	} {
-		if err := s.writeFile(filepath.Join(scratch, name), content); err != nil {
+		// Not synced: nobody needs it after a crash.
+		path := filepath.Join(scratch, name)
+		if err := errors.Join(os.WriteFile(path, []byte(content), 0o600), s.config.Account.Own(path)); err != nil {
 			return fmt.Errorf("check the settings: %w", err)
 		}
 	}

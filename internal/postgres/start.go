@@ -33,7 +33,13 @@ const killGrace = 10 * time.Second
 // Start starts the server and returns when it accepts connections. A server that runs already is adopted. What a killed
 // postmaster left behind is cleared first. When ctx ends before the server is ready it is stopped again. The error of a
 // server that does not start says PostgreSQL's reason.
-func (s *Server) Start(ctx context.Context) error {
+func (s *Server) Start(ctx context.Context) error { return s.start(ctx) }
+
+// StartUnsynced is Start for a server whose directory is being made: until it is stopped nothing that it writes is sure to be on the disk. A crash
+// of the machine may leave anything; whoever wants to keep the directory syncs it after the stop.
+func (s *Server) StartUnsynced(ctx context.Context) error { return s.start(ctx, "-c", "fsync=off") }
+
+func (s *Server) start(ctx context.Context, options ...string) error {
 	if running, err := s.Adopt(); err != nil {
 		return err
 	} else if running {
@@ -48,7 +54,7 @@ func (s *Server) Start(ctx context.Context) error {
 	if err := s.makeSocketDir(); err != nil {
 		return err
 	}
-	offset, err := s.launch()
+	offset, err := s.launch(options)
 	if err != nil {
 		return err
 	}
@@ -71,7 +77,7 @@ func (s *Server) checkStartable() error {
 
 // launch executes the postmaster in a session of its own, with its output going to the log file, so that nothing of it
 // depends on this process. It returns where in the log file its output begins.
-func (s *Server) launch() (int64, error) {
+func (s *Server) launch(options []string) (int64, error) {
 	log, offset, err := s.openLog()
 	if err != nil {
 		return 0, err
@@ -83,7 +89,7 @@ func (s *Server) launch() (int64, error) {
 	}
 	defer null.Close()
 	program := filepath.Join(s.config.Installation.BinDir, "postgres")
-	child, err := os.StartProcess(program, []string{program, "-D", s.config.DataDir, "-k", s.socketDir}, &os.ProcAttr{
+	child, err := os.StartProcess(program, append([]string{program, "-D", s.config.DataDir, "-k", s.socketDir}, options...), &os.ProcAttr{
 		Dir:   "/",
 		Env:   s.config.Account.environment(s.config.Installation.BinDir),
 		Files: []*os.File{null, log, log},
