@@ -29,14 +29,17 @@ type branches struct {
 type branch struct {
 	ref holdfast.BranchRef
 
+	resting sync.Mutex // held by who parks the branch's sessions
+
 	mu       sync.Mutex
 	opened   chan struct{} // nil: open; else closed when the branch is resumed
 	sessions map[*session]struct{}
-	waiting  int // at a held branch
+	parked   map[*session]struct{} // clients that are there without a server process; they are not in sessions
+	waiting  int                   // at a held branch
 
 	entered, refused, wrong atomic.Uint64
 	bytesIn, bytesOut       atomic.Uint64
-	waits                   atomic.Uint64
+	waits, parks            atomic.Uint64
 	waited                  atomic.Int64 // nanoseconds
 }
 
@@ -45,7 +48,7 @@ func (all *branches) get(ref holdfast.BranchRef) *branch {
 	defer all.mu.Unlock()
 	b := all.byRef[ref]
 	if b == nil {
-		b = &branch{ref: ref, sessions: map[*session]struct{}{}}
+		b = &branch{ref: ref, sessions: map[*session]struct{}{}, parked: map[*session]struct{}{}}
 		if all.byRef == nil {
 			all.byRef = map[holdfast.BranchRef]*branch{}
 		}
@@ -90,7 +93,7 @@ func (g *Gateway) Forget(ref holdfast.BranchRef) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.sessions) == 0 && b.waiting == 0 && b.opened == nil {
+	if len(b.sessions) == 0 && len(b.parked) == 0 && b.waiting == 0 && b.opened == nil {
 		delete(g.branches.byRef, ref)
 	}
 }
@@ -129,6 +132,7 @@ func (b *branch) enter(ctx context.Context, s *session, patience <-chan time.Tim
 			attempt, giveUp := context.WithCancelCause(ctx)
 			s.giveUp = giveUp
 			b.sessions[s] = struct{}{}
+			delete(b.parked, s)
 			b.mu.Unlock()
 			return attempt, nil
 		}
@@ -159,8 +163,21 @@ func (b *branch) attach(attempt context.Context, s *session) error {
 		return context.Cause(attempt)
 	}
 	s.attached = true
-	b.entered.Add(1)
+	if s.state == nil {
+		b.entered.Add(1)
+	}
 	return nil
+}
+
+// park says that the session has no server process any more.
+func (b *branch) park(s *session) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s.giveUp(context.Canceled) // its attempt was over long ago
+	s.attached = false
+	delete(b.sessions, s)
+	b.parked[s] = struct{}{}
+	b.parks.Add(1)
 }
 
 // leave ends the session's attempt or stay.
@@ -169,6 +186,7 @@ func (b *branch) leave(s *session) {
 	defer b.mu.Unlock()
 	s.giveUp(context.Canceled)
 	delete(b.sessions, s)
+	delete(b.parked, s)
 }
 
 // endAll asks every session to end with the reason, and returns them.
@@ -182,6 +200,10 @@ func (b *branch) endAll(reason *refusal) []*session {
 		} else {
 			s.giveUp(reason)
 		}
+	}
+	for s := range b.parked {
+		s.end(reason)
+		all = append(all, s)
 	}
 	return all
 }
@@ -198,12 +220,17 @@ func (b *branch) drain() {
 			s.giveUp(reason)
 		}
 	}
+	for s := range b.parked {
+		s.end(reason)
+	}
 }
 
 // Counters are a branch's numbers since the gateway was made.
 type Counters struct {
-	Sessions int // now
-	Held     int // clients that wait now because the branch is held
+	Sessions int    // now
+	Parked   int    // clients now whose session has no server process; they are not in Sessions
+	Held     int    // clients that wait now because the branch is held
+	Parks    uint64 // how often a session was parked
 	Entered  uint64
 	Refused  uint64 // proved who they are and could not be let in
 	Wrong    uint64 // wrong passwords of roles that exist
@@ -234,7 +261,7 @@ func (g *Gateway) Stats() Stats {
 func (b *branch) counters() Counters {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	c := Counters{Held: b.waiting, Entered: b.entered.Load(), Refused: b.refused.Load(), Wrong: b.wrong.Load(), BytesIn: b.bytesIn.Load(),
+	c := Counters{Held: b.waiting, Parked: len(b.parked), Parks: b.parks.Load(), Entered: b.entered.Load(), Refused: b.refused.Load(), Wrong: b.wrong.Load(), BytesIn: b.bytesIn.Load(),
 		BytesOut: b.bytesOut.Load(), Waits: b.waits.Load(), Waited: time.Duration(b.waited.Load())}
 	for s := range b.sessions {
 		if s.attached {

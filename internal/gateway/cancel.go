@@ -75,7 +75,11 @@ func (g *Gateway) cancel(ctx context.Context, key cancelKey) {
 func (s *session) cancelQuery(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, cancelTimeout)
 	defer cancel()
-	conn, err := s.wake.Dial(ctx)
+	l := s.link.Load()
+	if l == nil {
+		return // a session that is parked runs nothing
+	}
+	conn, err := l.wake.Dial(ctx)
 	if err != nil {
 		s.gateway.log.Debug("pass a cancel request on", "branch", s.branch.ref.String(), "err", err)
 		return
@@ -83,7 +87,7 @@ func (s *session) cancelQuery(ctx context.Context) {
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	if _, err := conn.Write(s.theirs.packet()); err != nil {
+	if _, err := conn.Write(l.theirs.packet()); err != nil {
 		return
 	}
 	_, _ = io.Copy(io.Discard, io.LimitReader(conn, 1)) // the server closes the connection when it has sent the signal

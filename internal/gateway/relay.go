@@ -51,16 +51,18 @@ func (b *buffer) release() {
 
 // relay copies both ways until one side has ended, and then ends the other.
 func (s *session) relay(ctx context.Context, f *frames) {
+	inside, leave := context.WithCancel(ctx)
 	up := make(chan struct{})
 	go func() {
 		defer close(up)
-		s.upstream()
+		s.upstream(inside)
 	}()
-	s.downstream(f)
+	s.downstream(ctx, f)
 	if s.ending.Load() != nil && s.busy.Load() {
 		// A server does not notice that its client has gone until it has something to say.
 		s.cancelQuery(context.WithoutCancel(ctx))
 	}
+	leave()
 	s.close()
 	// These deadlines fail only on what is closed.
 	_ = s.visit.tcp.SetDeadline(time.Now().Add(s.gateway.settings.EndGrace))
@@ -82,8 +84,8 @@ func sayGoodbye(conn net.Conn, tcp *net.TCPConn) {
 }
 
 // upstream copies from the client to the server. Once the server takes nothing any more, the rest is dropped.
-func (s *session) upstream() {
-	client, server := s.visit.stream(), s.server
+func (s *session) upstream(ctx context.Context) {
+	client := s.visit.stream()
 	buf := s.gateway.newBuffer()
 	defer buf.release()
 	deaf := false
@@ -91,14 +93,12 @@ func (s *session) upstream() {
 		p := buf.bytes()
 		n, err := client.Read(p)
 		if n > 0 {
-			s.wake.Touch()
 			s.branch.bytesIn.Add(uint64(n))
-			if !s.busy.Load() {
-				s.busy.Store(true)
+			if s.watch.scan(p[:n]); s.watch.own && !s.own.Load() {
+				s.own.Store(true)
 			}
 			if !deaf {
-				_, writeErr := server.Write(p[:n])
-				deaf = writeErr != nil
+				deaf = s.toServer(ctx, p[:n]) != nil
 			}
 			buf.adapt(n)
 		}
@@ -109,30 +109,78 @@ func (s *session) upstream() {
 	}
 }
 
+// toServer hands on what the client sent. A session that is parked comes back first.
+func (s *session) toServer(ctx context.Context, p []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return net.ErrClosed
+	}
+	l := s.link.Load()
+	if l == nil {
+		if p[0] == 'X' { // Terminate: nobody needs a server for that
+			s.leave()
+			return net.ErrClosed
+		}
+		s.busy.Store(true)
+		if err := s.comeBack(ctx, p); err != nil {
+			return err
+		}
+		l = s.link.Load()
+	}
+	l.wake.Touch()
+	if !s.busy.Load() {
+		s.busy.Store(true)
+	}
+	_, err := l.conn.Write(p)
+	return err
+}
+
 // clientEnded tells the server that no more comes. A client that closed only its sending side still gets its answers.
 func (s *session) clientEnded(err error) {
-	half, ok := s.server.(interface{ CloseWrite() error })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := s.link.Load()
+	if l == nil {
+		s.leave()
+		return
+	}
+	half, ok := l.conn.(interface{ CloseWrite() error })
 	if ok && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) {
 		_ = half.CloseWrite() // the server may have ended too
 		return
 	}
-	_ = s.server.Close()
+	_ = l.conn.Close()
 }
 
 // downstream copies from the server to the client until one of them ends or the session is to end. f has followed what
 // the client got before.
-func (s *session) downstream(f *frames) {
-	client, server := s.visit.stream(), s.server
+func (s *session) downstream(ctx context.Context, f *frames) {
+	client := s.visit.stream()
 	buf := s.gateway.newBuffer()
 	defer buf.release()
-	patient := true
+	l, patient := s.link.Load(), true
 	for {
 		if s.ending.Load() != nil && f.atBoundary() {
 			s.lastWords()
 			return
 		}
+		if s.wish.Load() != nil && f.atBoundary() && s.ending.Load() == nil {
+			if s.grant(ctx, l, f) {
+				if l = s.awaitReturn(); l == nil {
+					if s.ending.Load() != nil {
+						s.lastWords()
+					}
+					return
+				}
+				if _, err := client.Write(l.news); err != nil {
+					return
+				}
+			}
+			continue
+		}
 		p := buf.bytes()
-		n, err := server.Read(p)
+		n, err := l.conn.Read(p)
 		if n > 0 {
 			first := f.scan(p[:n])
 			last := s.ending.Load() != nil && first >= 0
@@ -155,7 +203,13 @@ func (s *session) downstream(f *frames) {
 		case errors.Is(err, os.ErrDeadlineExceeded) && s.ending.Load() != nil && patient:
 			// In the middle of a message: the rest of it gets its time.
 			patient = false
-			_ = server.SetReadDeadline(time.Now().Add(s.gateway.settings.EndGrace)) // fails only when it is closed
+			_ = l.conn.SetReadDeadline(time.Now().Add(s.gateway.settings.EndGrace)) // fails only when it is closed
+		case errors.Is(err, os.ErrDeadlineExceeded) && s.ending.Load() == nil:
+			// Somebody wishes to park the session. An end that is asked for from here on is seen above.
+			_ = l.conn.SetReadDeadline(time.Time{})
+			if s.ending.Load() != nil {
+				_ = l.conn.SetReadDeadline(time.Unix(1, 0))
+			}
 		default:
 			return
 		}
@@ -182,9 +236,20 @@ func (s *session) end(reason *refusal) {
 	if !s.ending.CompareAndSwap(nil, reason) {
 		return
 	}
-	// A slow client gets a last while, and downstream wakes if it waits for the server. Both fail only on what is closed.
+	// A slow client gets a last while. It fails only on what is closed.
 	_ = s.visit.tcp.SetWriteDeadline(time.Now().Add(s.gateway.settings.EndGrace))
-	_ = s.server.SetReadDeadline(time.Unix(1, 0))
+	s.rouse()
+}
+
+// rouse wakes downstream, whatever it waits for.
+func (s *session) rouse() {
+	if l := s.link.Load(); l != nil {
+		_ = l.conn.SetReadDeadline(time.Unix(1, 0)) // fails only when it is closed
+	}
+	select {
+	case s.poke <- struct{}{}:
+	default:
+	}
 }
 
 // endWhenIdle asks the session to end once the server waits for it outside a transaction.

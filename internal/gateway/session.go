@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -14,7 +15,7 @@ type session struct {
 	gateway *Gateway
 	branch  *branch
 	visit   *visit
-	wish    *startup
+	startup *startup
 	login   *login
 	key     cancelKey // what the client was told
 
@@ -22,10 +23,18 @@ type session struct {
 	attached bool
 	giveUp   context.CancelCauseFunc // ends the attempt to come in
 
-	// Since it came in.
-	wake   Session
-	server net.Conn
-	theirs cancelKey // what the server expects
+	// mu is held by who writes to the server, and by who takes the session off it or brings it back. link is nil while the session is
+	// parked, and after its end; it changes under mu only.
+	mu     sync.Mutex
+	link   atomic.Pointer[link]
+	state  *state // what the server process knew when the session was parked; under mu
+	closed bool   // under mu
+
+	watch watch                    // the client's side; owned by upstream
+	own   atomic.Bool              // the client may have set a parameter of its own
+	left  atomic.Bool              // the client has gone while the session was parked
+	wish  atomic.Pointer[parkWish] // somebody wants the session parked
+	poke  chan struct{}            // wakes downstream while there is no link
 
 	ending   atomic.Pointer[refusal] // not nil: the session is to end, for this reason
 	whenIdle atomic.Pointer[refusal] // the same, once it is idle
@@ -34,7 +43,8 @@ type session struct {
 }
 
 func newSession(v *visit, wish *startup, l *login) *session {
-	return &session{gateway: v.gateway, branch: v.gateway.branches.get(l.ref), visit: v, wish: wish, login: l, gone: make(chan struct{})}
+	return &session{gateway: v.gateway, branch: v.gateway.branches.get(l.ref), visit: v, startup: wish, login: l, key: v.gateway.cancels.reserve(),
+		poke: make(chan struct{}, 1), gone: make(chan struct{})}
 }
 
 // come brings the session into its branch: it waits while that is held, wakes it, logs in at its server and tells the client.
@@ -109,7 +119,21 @@ func (s *session) comeWhenOpen(ctx context.Context) (greeting, error) {
 	}
 }
 
-// attempt wakes the branch and logs in. It leaves nothing behind when it fails.
+// link is the server's side of a session.
+type link struct {
+	wake   Session
+	conn   net.Conn
+	theirs cancelKey // what the server expects
+	news   []byte    // what the client is told when the session comes back
+}
+
+// release closes the server's side and lets the branch go.
+func (l *link) release() {
+	_ = l.conn.Close() // the server notices either way
+	l.wake.Release()
+}
+
+// attempt wakes the branch and logs in; a parked session gets its state back. It leaves nothing behind when it fails.
 func (s *session) attempt(ctx context.Context) (greeting, error) {
 	limited, cancel := context.WithTimeout(ctx, s.gateway.settings.WakeTimeout)
 	defer cancel()
@@ -117,36 +141,45 @@ func (s *session) attempt(ctx context.Context) (greeting, error) {
 	if err != nil {
 		return greeting{}, err
 	}
-	s.wake = wake
-	if s.server, err = wake.Dial(limited); err != nil {
+	conn, err := wake.Dial(limited)
+	if err != nil {
 		wake.Release()
 		return greeting{}, fmt.Errorf("reach the server of %s: %w", s.login.ref, err)
 	}
-	s.key = s.gateway.cancels.reserve()
-	g, err := logIn(limited, s.server, s.wish, s.login.database, &s.login.credentials, s.key)
+	l := &link{wake: wake, conn: conn}
+	g, err := logIn(limited, conn, s.startup, s.login.database, &s.login.credentials, s.key)
+	if err == nil && s.state != nil {
+		var told []byte
+		told, err = s.state.replay(limited, conn)
+		l.news = newsOf(append(g.messages, told...))
+	}
 	if err == nil {
-		s.theirs = g.key
+		l.theirs = g.key
 		s.gateway.cancels.give(s.key, s)
 		s.visit.becomeSession()
 		err = s.branch.attach(ctx, s)
 	}
 	if err != nil {
-		s.release()
+		l.release()
 		return greeting{}, err
 	}
+	s.link.Store(l)
 	return g, nil
 }
 
-// release closes the server's side and lets the branch go.
-func (s *session) release() {
-	s.gateway.cancels.remove(s.key)
-	_ = s.server.Close() // the server notices either way
-	s.wake.Release()
-}
-
-// close ends a session that had come in.
+// close ends a session that had come in. It ends what the session waits for first.
 func (s *session) close() {
-	s.release()
+	if l := s.link.Load(); l != nil {
+		_ = l.conn.Close() // whoever writes to it lets go of mu
+	}
+	s.mu.Lock()
+	l := s.link.Swap(nil)
+	s.closed = true
+	s.mu.Unlock()
+	if l != nil {
+		l.release()
+	}
+	s.gateway.cancels.remove(s.key)
 	s.branch.leave(s)
 	close(s.gone)
 }

@@ -100,6 +100,7 @@ func (v *visit) serve(ctx context.Context) {
 	s := newSession(v, wish, login)
 	f, err := s.come(ctx)
 	if err != nil {
+		s.gateway.cancels.remove(s.key)
 		s.branch.refused.Add(1)
 		v.refuse(err)
 		return
