@@ -51,6 +51,9 @@ type Hooks struct {
 	// BeforeSleep is called while the branch still runs and admits nobody new. It may connect through the Server of the
 	// branch. An error keeps the branch awake. When nobody asked for the sleep and somebody comes meanwhile, ctx ends.
 	BeforeSleep func(ctx context.Context, id holdfast.BranchID) error
+	// Rest is called before the server is stopped for a while, whatever for: it takes the sessions off that can wait without a server
+	// process. Those that it leaves are ended. An error keeps the branch awake, except where the stop was insisted on.
+	Rest func(ctx context.Context, id holdfast.BranchID) error
 }
 
 // A server that dies more than crashLimit times within crashWindow is left stopped.

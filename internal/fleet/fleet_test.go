@@ -344,3 +344,27 @@ func TestAFailingHookKeepsTheBranchAwake(t *testing.T) {
 		t.Errorf("the branch is %s", got)
 	}
 }
+
+// Whoever listens for notifications keeps the branch awake, until somebody insists.
+func TestASessionThatCannotRestKeepsTheBranchAwake(t *testing.T) {
+	var asked atomic.Int32
+	y := newYard(t, func(c *fleet.Config) {
+		c.Hooks.Rest = func(context.Context, holdfast.BranchID) error {
+			asked.Add(1)
+			return &holdfast.Error{Kind: holdfast.Busy, Message: "somebody listens"}
+		}
+	})
+	y.create(t, spec())
+	if err := y.Wake(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	if err := y.Sleep(t.Context(), id, false); holdfast.KindOf(err) != holdfast.Busy || y.activity(t) != holdfast.Awake {
+		t.Errorf("%v, %s", err, y.activity(t))
+	}
+	if err := y.Restart(t.Context(), id); err != nil || asked.Load() != 2 {
+		t.Errorf("%v, asked %d times", err, asked.Load())
+	}
+	if err := y.Sleep(t.Context(), id, true); err != nil || y.activity(t) != holdfast.Asleep {
+		t.Errorf("%v, %s", err, y.activity(t))
+	}
+}

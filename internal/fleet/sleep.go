@@ -17,7 +17,7 @@ type sleepOrder struct {
 }
 
 // Sleep stops the branch's server cleanly and returns Busy when a query runs, a transaction is open or somebody holds the
-// branch, unless force is set. Idle sessions are ended. Calling it on a sleeping branch does nothing. A connection that comes
+// branch, unless force is set. Idle sessions that Hooks.Rest leaves are ended. Calling it on a sleeping branch does nothing. A connection that comes
 // meanwhile waits, and wakes the branch again.
 func (f *Fleet) Sleep(ctx context.Context, id holdfast.BranchID, force bool) error {
 	b, err := f.find(id)
@@ -74,6 +74,11 @@ func (f *Fleet) runSleep(ctx context.Context, b *branch, t *task, order sleepOrd
 // maySleep runs the hook and then, at the last moment, looks whether somebody uses the branch.
 func (f *Fleet) maySleep(ctx context.Context, b *branch, order sleepOrder) error {
 	unused := b.lastUse.Load()
+	if !order.last {
+		if err := f.rest(ctx, b); err != nil && !order.force {
+			return err
+		}
+	}
 	if err := f.beforeSleep(ctx, b, order); err != nil {
 		return err
 	}
@@ -101,6 +106,19 @@ func (f *Fleet) maySleep(ctx context.Context, b *branch, order sleepOrder) error
 		return busy("somebody has come")
 	}
 	return nil
+}
+
+// rest lets the sessions go that can wait without a server process. A failure is said in the log: it may not matter.
+func (f *Fleet) rest(ctx context.Context, b *branch) error {
+	hook := f.config.Hooks.Rest
+	if hook == nil {
+		return nil
+	}
+	err := hook(ctx, b.id)
+	if err != nil && holdfast.KindOf(err) != holdfast.Busy && ctx.Err() == nil {
+		f.config.Logger.Warn("not every session could be kept", "branch", b.id, "err", err)
+	}
+	return err
 }
 
 // beforeSleep runs the hook. It may wait for something far away; where nobody asked for the sleep, whoever comes does not

@@ -9,7 +9,7 @@ import (
 	"github.com/holdfast/holdfast/internal/postgres"
 )
 
-// Suspend takes a branch out of service: its server is stopped cleanly, sessions are ended, and whoever comes waits until
+// Suspend takes a branch out of service: its server is stopped cleanly, sessions that Hooks.Rest leaves are ended, and whoever comes waits until
 // resume is called. Between the two the data directory belongs to the caller, who may replace it. A second resume does nothing.
 func (f *Fleet) Suspend(ctx context.Context, id holdfast.BranchID) (resume func(), err error) {
 	b, err := f.find(id)

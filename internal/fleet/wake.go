@@ -211,8 +211,8 @@ func (b *branch) noteCrash(now time.Time) int {
 	return len(b.crashes)
 }
 
-// Restart stops the branch's server and starts it again, so that settings and a new executable take effect. Its sessions
-// are ended. A sleeping branch is only woken.
+// Restart stops the branch's server and starts it again, so that settings and a new executable take effect. Sessions that
+// Hooks.Rest leaves are ended. A sleeping branch is only woken.
 func (f *Fleet) Restart(ctx context.Context, id holdfast.BranchID) error {
 	b, err := f.find(id)
 	if err != nil {
@@ -231,6 +231,7 @@ func (f *Fleet) Restart(ctx context.Context, id holdfast.BranchID) error {
 	b.mu.Unlock()
 	run := func(ctx context.Context) {
 		if wasAwake {
+			_ = f.rest(ctx, b) // a restart was asked for
 			if err := f.stop(ctx, b, postgres.Fast); err != nil {
 				f.endBroken(b, t, err)
 				return
