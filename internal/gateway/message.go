@@ -59,7 +59,9 @@ type frames struct {
 	status byte
 	// ready says that ReadyForQuery was the last whole message.
 	ready bool
-	lost  bool // a length was impossible: from here on nothing is known
+	// readies counts them.
+	readies uint64
+	lost    bool // a length was impossible: from here on nothing is known
 }
 
 // atBoundary says whether the last message is whole.
@@ -91,7 +93,9 @@ func (f *frames) scan(p []byte) (first int) {
 			return first
 		}
 		f.have = 0
-		f.ready = f.head[0] == 'Z'
+		if f.ready = f.head[0] == 'Z'; f.ready {
+			f.readies++
+		}
 		if first < 0 {
 			first = i
 		}

@@ -151,12 +151,15 @@ func (s *session) grant(ctx context.Context, l *link, f *frames) bool {
 
 // tryPark examines the session and lets its server process go. The caller holds mu, so that the client's messages wait.
 func (s *session) tryPark(ctx context.Context, l *link, f *frames) (parkOutcome, error) {
-	if s.own.Load() {
-		return stuck, &unfit{"parameters of its own"}
-	}
 	_ = l.conn.SetReadDeadline(time.Time{}) // fails only when it is closed
-	if s.busy.Load() || s.ending.Load() != nil || s.link.Load() != l {
+	switch {
+	case s.ending.Load() != nil || s.link.Load() != l:
 		return busy, nil
+	case !s.watch.quiet() || s.watch.asked != f.readies || f.status != 'I':
+		// A client may have sent the next queries before it got the answer to the last.
+		return busy, nil
+	case s.watch.own:
+		return stuck, &unfit{"parameters of its own"}
 	}
 	limited, cancel := context.WithTimeout(ctx, examineTimeout)
 	defer cancel()

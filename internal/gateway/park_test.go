@@ -288,6 +288,26 @@ func TestAnUnnamedStatementIsNotForgottenInSilence(t *testing.T) {
 	}
 }
 
+// A client that sends its next query before it has the answer to the last is not idle in between.
+func TestAPipelineIsNotParked(t *testing.T) {
+	r := newRig(t, nil)
+	conn := r.connect()
+	for range 20 {
+		pipeline := conn.PgConn().StartPipeline(t.Context())
+		for range 30 {
+			pipeline.SendQueryParams("SELECT repeat('z', 3000)", nil, nil, nil, nil)
+			if err := pipeline.Sync(); err != nil {
+				t.Fatal(err)
+			}
+			r.rest()
+		}
+		if err := pipeline.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.parked(1)
+}
+
 // Clients that work all the time notice nothing of a door that parks their sessions again and again.
 func TestBusyClientsNoticeNothing(t *testing.T) {
 	r := newRig(t, nil)

@@ -94,9 +94,6 @@ func (s *session) upstream(ctx context.Context) {
 		n, err := client.Read(p)
 		if n > 0 {
 			s.branch.bytesIn.Add(uint64(n))
-			if s.watch.scan(p[:n]); s.watch.own && !s.own.Load() {
-				s.own.Store(true)
-			}
 			if !deaf {
 				deaf = s.toServer(ctx, p[:n]) != nil
 			}
@@ -132,6 +129,7 @@ func (s *session) toServer(ctx context.Context, p []byte) error {
 	if !s.busy.Load() {
 		s.busy.Store(true)
 	}
+	s.watch.scan(p)
 	_, err := l.conn.Write(p)
 	return err
 }

@@ -30,8 +30,7 @@ type session struct {
 	state  *state // what the server process knew when the session was parked; under mu
 	closed bool   // under mu
 
-	watch watch                    // the client's side; owned by upstream
-	own   atomic.Bool              // the client may have set a parameter of its own
+	watch watch                    // what the client has sent; under mu
 	left  atomic.Bool              // the client has gone while the session was parked
 	wish  atomic.Pointer[parkWish] // somebody wants the session parked
 	poke  chan struct{}            // wakes downstream while there is no link
@@ -68,6 +67,7 @@ func (s *session) come(ctx context.Context) (*frames, error) {
 	s.branch.waited.Add(int64(time.Since(s.login.at)))
 	f := &frames{}
 	f.scan(greeting.messages)
+	f.readies = 0 // nobody asked for that one
 	if s.gateway.draining.Load() {
 		s.endWhenIdle(stopping())
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -82,7 +83,7 @@ func examine(ctx context.Context, conn net.Conn) (_ *state, others []byte, _ err
 	}
 	st := &state{}
 	var trouble error
-	in := bufio.NewReader(conn)
+	in := bufio.NewReader(&patient{ctx, conn})
 	others, err = untilReady(in, maxStateRow, func(kind byte, body []byte) error {
 		switch {
 		case kind == 'E':
@@ -99,6 +100,25 @@ func examine(ctx context.Context, conn net.Conn) (_ *state, others []byte, _ err
 	rank := func(p setting) int { return map[string]int{"client_encoding": -1, "role": 1}[p.name] }
 	slices.SortStableFunc(st.settings, func(a, b setting) int { return rank(a) - rank(b) })
 	return st, others, trouble
+}
+
+// patient reads on when it was only roused: whoever wants something of the session gets it afterwards.
+type patient struct {
+	ctx  context.Context
+	conn net.Conn
+}
+
+func (p *patient) Read(b []byte) (int, error) {
+	for {
+		n, err := p.conn.Read(b)
+		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || p.ctx.Err() != nil {
+			return n, err
+		}
+		_ = p.conn.SetReadDeadline(time.Time{}) // fails only when it is closed
+		if p.ctx.Err() != nil {
+			return n, err // it ended before the deadline was taken away, and would not end again
+		}
+	}
 }
 
 // take takes a row of stateQuery.

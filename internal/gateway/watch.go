@@ -2,7 +2,7 @@ package gateway
 
 import "encoding/binary"
 
-// watch follows what a client sends and notices when it sets a parameter of its own ("SET app.tenant = 7"). A server tells the values of
+// watch follows what a client sends. It counts the messages that ReadyForQuery answers, and notices when the client sets a parameter of its own ("SET app.tenant = 7"). A server tells the values of
 // all parameters but these, so a session that may have one cannot be given to another server process. It looks at the text of
 // queries only: at types and lengths, and into Query and Parse messages.
 type watch struct {
@@ -12,6 +12,22 @@ type watch struct {
 	tail []byte // the end of the query text so far, which may be the beginning of what is looked for
 	lost bool   // a length was impossible
 	own  bool   // a parameter of its own may have been set
+
+	asked uint64 // messages that are answered with ReadyForQuery each
+	open  bool   // messages came after the last of those
+}
+
+// quiet says whether the client has sent whole messages only, and the last of them asked for ReadyForQuery.
+func (w *watch) quiet() bool { return w.have == 0 && !w.open && !w.lost }
+
+func (w *watch) message(kind byte) {
+	switch kind {
+	case 'Q', 'S', 'F': // Query, Sync, FunctionCall
+		w.asked++
+		w.open = false
+	default:
+		w.open = true
+	}
 }
 
 // watchTail is how much of a query's text is looked at again with the next piece: longer than what is looked for, with some space.
@@ -19,7 +35,7 @@ const watchTail = 160
 
 // scan follows p, the next piece of the stream.
 func (w *watch) scan(p []byte) {
-	for len(p) > 0 && !w.own && !w.lost {
+	for len(p) > 0 && !w.lost {
 		if w.left == 0 {
 			n := copy(w.head[w.have:], p)
 			w.have += n
@@ -35,12 +51,13 @@ func (w *watch) scan(p []byte) {
 			w.left, w.tail = length-4, w.tail[:0]
 		}
 		n := min(len(p), int(min(w.left, 1<<30)))
-		if w.head[0] == 'Q' || w.head[0] == 'P' {
+		if !w.own && (w.head[0] == 'Q' || w.head[0] == 'P') {
 			w.text(p[:n])
 		}
 		p = p[n:]
 		if w.left -= uint32(n); w.left == 0 {
 			w.have = 0
+			w.message(w.head[0])
 		}
 	}
 }
