@@ -20,7 +20,7 @@ var arrows = map[string][]string{
 	".":                      {},
 	"console":                {},
 	"adminbackup":            {"internal/backup"},
-	"internal/platform":      {"internal/fleet", "internal/history", "internal/backup", "internal/schema", "internal/publish", "internal/volume", "internal/store", "internal/schedule", "internal/rows"},
+	"internal/platform":      {"internal/fleet", "internal/history", "internal/backup", "internal/schema", "internal/publish", "internal/volume", "internal/store", "internal/schedule", "internal/rows", "internal/identity"},
 	"internal/fleet":         {"internal/postgres", "internal/volume"},
 	"internal/history":       {"internal/postgres", "internal/volume", "internal/blob"},
 	"internal/backup":        {"internal/postgres", "internal/blob"},
@@ -44,7 +44,7 @@ var arrows = map[string][]string{
 // testArrows are further rooms that a room's tests may import: those that cmd hands to it.
 var testArrows = map[string][]string{
 	"internal/platform": {"internal/blob"},
-	"internal/server":   {"internal/store", "internal/fleet", "internal/volume"},
+	"internal/server":   {"internal/store", "internal/fleet", "internal/volume", "internal/identity"},
 }
 
 // wiring may import every room: cmd/holdfast builds the house, test and bench exercise it, examples use what is public.

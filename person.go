@@ -91,3 +91,27 @@ type Member struct {
 	Production bool
 	CreatedAt  time.Time
 }
+
+// Session is a person's being signed in in one browser. The secret in the cookie is never kept, only its hash.
+type Session struct {
+	ID        string
+	PersonID  PersonID
+	Source    string // the address that it was begun from
+	Agent     string // what the browser calls itself
+	CreatedAt time.Time
+	UsedAt    time.Time
+	ExpiresAt time.Time
+}
+
+// Invitation is a one-time link: for somebody new, or, where PersonID is set, for a new password.
+type Invitation struct {
+	ID         string
+	PersonID   PersonID
+	Admin      bool       // of the installation
+	ProjectID  ProjectID  // empty: no project yet
+	Role       MemberRole // in the project
+	Production bool
+	MadeBy     string
+	CreatedAt  time.Time
+	ExpiresAt  time.Time
+}

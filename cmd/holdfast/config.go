@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -93,6 +94,7 @@ type serveConfig struct {
 	Gateway       string   `toml:"gateway" env:"HOLDFAST_GATEWAY"`
 	GatewayPublic string   `toml:"gateway_public" env:"HOLDFAST_GATEWAY_PUBLIC"`
 	Hosts         []string `toml:"hosts" env:"HOLDFAST_HOSTS"`
+	Proxies       []string `toml:"proxies" env:"HOLDFAST_PROXIES"`
 	PostgreSQL    []string `toml:"postgresql" env:"HOLDFAST_POSTGRESQL"`
 	Account       string   `toml:"account" env:"HOLDFAST_ACCOUNT"`
 	Certificate   string   `toml:"certificate" env:"HOLDFAST_CERTIFICATE"`
@@ -112,6 +114,7 @@ func (c *serveConfig) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.Gateway, "gateway", c.Gateway, "address of the front door for PostgreSQL clients")
 	f.StringVar(&c.GatewayPublic, "gateway-public", c.GatewayPublic, "host:port of the front door in connection strings (default: where it listens)")
 	f.StringSliceVar(&c.Hosts, "host", c.Hosts, "a name under which the API is reached (can be repeated)")
+	f.StringSliceVar(&c.Proxies, "proxy", c.Proxies, "an address or network of proxies before the API, whose X-Forwarded-For is believed (can be repeated)")
 	f.StringVar(&c.Certificate, "certificate", c.Certificate, "certificate of the front door, PEM (default: one is made)")
 	f.StringVar(&c.Key, "key", c.Key, "private key of the certificate, PEM")
 	f.BoolVar(&c.KeepServers, "keep-servers", c.KeepServers, "leave the databases running when stopping; the next start takes them over")
@@ -194,6 +197,9 @@ func (c *serveConfig) check() error {
 			return &holdfast.Error{Kind: holdfast.Invalid, Message: fmt.Sprintf("--%s %q is not an address", name, address), Hint: "write it as 127.0.0.1:7600"}
 		}
 	}
+	if _, err := networks("proxy", c.Proxies); err != nil {
+		return err
+	}
 	if (c.Certificate == "") != (c.Key == "") {
 		return &holdfast.Error{Kind: holdfast.Invalid, Message: "--certificate and --key belong together"}
 	}
@@ -204,6 +210,22 @@ func (c *serveConfig) check() error {
 		return &holdfast.Error{Kind: holdfast.Invalid, Message: fmt.Sprintf("--log-level %q is not one of debug, info, warn and error", c.LogLevel)}
 	}
 	return nil
+}
+
+// networks reads addresses and networks; an address is the network that has only it.
+func networks(name string, texts []string) ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, text := range texts {
+		prefix, err := netip.ParsePrefix(text)
+		if address, alone := netip.ParseAddr(text); alone == nil {
+			prefix, err = netip.PrefixFrom(address, address.BitLen()), nil
+		}
+		if err != nil {
+			return nil, &holdfast.Error{Kind: holdfast.Invalid, Message: fmt.Sprintf("--%s %q is neither an address nor a network", name, text), Hint: "write it as 10.0.0.7 or 10.0.0.0/8"}
+		}
+		out = append(out, prefix.Masked())
+	}
+	return out, nil
 }
 
 func (c *serveConfig) level() (slog.Level, error) {

@@ -103,18 +103,20 @@ func writeFile(path string, content []byte, mode fs.FileMode) error {
 
 func (c *cli) loginCommand() *cobra.Command {
 	var ask struct {
-		url, token, setup string
-		list              bool
+		url, token, setup, user string
+		list                    bool
 	}
 	cmd := &cobra.Command{
 		Use:   "login [NAME]",
 		Short: "Keep a server's address and token under a name",
 		Long: `Keeps a server's address and token under a name (default: "default"), in a file that only you may read, and makes it the current one.
 The token is asked for, or read from standard input where that is no terminal; given as --token it can be seen by other users of this
-machine while the command runs. With --setup the one-time link of a server's first start is redeemed for an admin token.
+machine while the command runs. With --user a name and a password are asked for instead, and a token of that person is kept, which
+lasts 90 days. With --setup the one-time link of a server's first start is redeemed for an admin token.
 
 A name that is kept already becomes the current one again when nothing else is said.`,
 		Example: `  holdfast login --url https://db.example.com
+  holdfast login --url https://db.example.com --user ann
   holdfast login work --url https://db.example.com < token.txt
   holdfast login --setup 'http://127.0.0.1:7600/setup#hf_setup_...'
   holdfast login work
@@ -132,14 +134,19 @@ A name that is kept already becomes the current one again when nothing else is s
 			if name == "" {
 				name = "default"
 			}
-			if _, known := kept.Servers[name]; known && ask.url == "" && ask.setup == "" && ask.token == "" {
+			if _, known := kept.Servers[name]; known && ask.url == "" && ask.setup == "" && ask.token == "" && ask.user == "" {
 				kept.Current = name
 				if err := c.writeLogins(kept); err != nil {
 					return err
 				}
 				return c.say("%s is the current login", name)
 			}
-			l, err := c.newLogin(cmd, ask.url, ask.token, ask.setup)
+			var l login
+			if ask.user != "" {
+				l, err = c.loginPerson(cmd, ask.url, ask.user)
+			} else {
+				l, err = c.newLogin(cmd, ask.url, ask.token, ask.setup)
+			}
 			if err != nil {
 				return err
 			}
@@ -152,9 +159,12 @@ A name that is kept already becomes the current one again when nothing else is s
 	}
 	cmd.Flags().StringVar(&ask.url, "url", "", "the server's address, as https://db.example.com")
 	cmd.Flags().StringVar(&ask.token, "token", "", "the token (better: let it be asked for)")
+	cmd.Flags().StringVar(&ask.user, "user", "", "sign in as this person, with a password")
 	cmd.Flags().StringVar(&ask.setup, "setup", "", "the one-time set-up link of the server's first start")
 	cmd.Flags().BoolVar(&ask.list, "list", false, "list the logins")
 	cmd.MarkFlagsMutuallyExclusive("setup", "url")
+	cmd.MarkFlagsMutuallyExclusive("setup", "user")
+	cmd.MarkFlagsMutuallyExclusive("token", "user")
 	cmd.MarkFlagsMutuallyExclusive("setup", "token")
 	return cmd
 }

@@ -55,7 +55,7 @@ login, else in the local data directory.`,
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "write JSON")
 	root.AddCommand(
 		c.projectCommand(), c.branchCommand(), c.envCommand(), c.runCommand(), c.psqlCommand(), c.credentialsCommand(),
-		c.wakeCommand(), c.sleepCommand(), c.restartCommand(), c.extensionCommand(), c.maskCommand(), c.historyCommand(), c.restoreCommand(), c.checkpointCommand(), c.publishCommand(), c.schemaCommand(), c.locationCommand(), c.jobCommand(), c.tokenCommand(), c.auditCommand(),
+		c.wakeCommand(), c.sleepCommand(), c.restartCommand(), c.extensionCommand(), c.maskCommand(), c.historyCommand(), c.restoreCommand(), c.checkpointCommand(), c.publishCommand(), c.schemaCommand(), c.locationCommand(), c.jobCommand(), c.tokenCommand(), c.userCommand(), c.memberCommand(), c.auditCommand(),
 		c.loginCommand(), c.logoutCommand(), c.linkCommand(), c.serveCommand(), c.recoverCommand(), c.volumeCommand(), c.doctorCommand(), c.versionCommand(),
 	)
 	c.tidy(root)

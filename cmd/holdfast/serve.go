@@ -364,7 +364,11 @@ func (h *house) openServer(listener net.Listener) error {
 	if !loopback {
 		h.log.Warn("the API is reachable from other machines without encryption; put a proxy with TLS before it", "address", listener.Addr().String())
 	}
-	s := server.New(server.Config{Platform: h.platform, Log: h.log, Version: version, Gateway: publicAddress(h.config.Gateway, h.config.GatewayPublic),
+	proxies, err := networks("proxy", h.config.Proxies)
+	if err != nil {
+		return err
+	}
+	s := server.New(server.Config{Platform: h.platform, Proxies: proxies, Log: h.log, Version: version, Gateway: publicAddress(h.config.Gateway, h.config.GatewayPublic),
 		Hosts: h.config.Hosts, AnyHost: !loopback && len(h.config.Hosts) == 0, Metrics: h.metrics,
 		Mounts: map[string]http.Handler{"/": console.Handler()}})
 	if err := s.Start(listener); err != nil {

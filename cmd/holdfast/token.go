@@ -22,7 +22,8 @@ func (c *cli) tokenCreateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Make a token; its secret is shown this once",
-		Long: `Makes a token and prints its secret, which is never shown again.
+		Long: `Makes a token and prints its secret, which is never shown again. It can do no more, reach no further and last no longer than the token or
+the person that makes it.
 
 Kinds: user (scoped to a project and a right), agent (development and previews of one project only), admin (everything).
 Rights: read (see states), write (change development and previews, see their passwords), admin (production too).`,
@@ -65,7 +66,7 @@ Rights: read (see states), write (change development and previews, see their pas
 
 func (c *cli) tokenListCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Aliases: []string{"ls"}, Short: "List the tokens, without their secrets", Example: "  holdfast token list", Args: cobra.NoArgs,
+		Use: "list", Aliases: []string{"ls"}, Short: "List your tokens, or all for an admin of the server, without their secrets", Example: "  holdfast token list", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.withClient(cmd.Context(), func(client *api.Client) error {
 				tokens, err := client.Tokens(cmd.Context())
@@ -73,9 +74,9 @@ func (c *cli) tokenListCommand() *cobra.Command {
 					return err
 				}
 				return showList(c, tokens, func(w io.Writer) {
-					t := newTable(w, "ID", "NAME", "KIND", "PROJECT", "RIGHT", "CREATED", "EXPIRES", "LAST USED")
+					t := newTable(w, "ID", "NAME", "KIND", "OF", "PROJECT", "RIGHT", "CREATED", "EXPIRES", "LAST USED")
 					for _, k := range tokens {
-						t.row(k.ID, k.Name, k.Kind, k.Project, k.Right, moment(k.CreatedAt), moment(k.ExpiresAt), moment(k.LastUsedAt))
+						t.row(k.ID, k.Name, k.Kind, k.Person, k.Project, k.Right, moment(k.CreatedAt), moment(k.ExpiresAt), moment(k.LastUsedAt))
 					}
 					t.flush()
 				})
@@ -96,30 +97,4 @@ func (c *cli) tokenRevokeCommand() *cobra.Command {
 			})
 		},
 	}
-}
-
-func (c *cli) auditCommand() *cobra.Command {
-	var limit int
-	var before int64
-	cmd := &cobra.Command{
-		Use: "audit", Short: "Show who did what, the newest first", Example: "  holdfast audit --limit 20\n  holdfast audit --json", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.withClient(cmd.Context(), func(client *api.Client) error {
-				entries, err := client.Audit(cmd.Context(), before, limit)
-				if err != nil {
-					return err
-				}
-				return showList(c, entries, func(w io.Writer) {
-					t := newTable(w, "NUMBER", "WHEN", "WHO", "FROM", "WHAT", "ON")
-					for _, e := range entries {
-						t.row(fmt.Sprint(e.Seq), moment(e.At), e.Actor, e.Source, e.Action, e.Subject)
-					}
-					t.flush()
-				})
-			})
-		},
-	}
-	cmd.Flags().IntVar(&limit, "limit", 50, "how many at most")
-	cmd.Flags().Int64Var(&before, "before", 0, "only entries before this number")
-	return cmd
 }

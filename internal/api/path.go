@@ -16,12 +16,36 @@ const (
 	MetricsPath = "/metrics"
 
 	SetupPagePath = "/setup" // with the secret after a #, this is the one-time set-up link
+	JoinPagePath  = "/join"  // with the secret after a #, this is an invitation, or a link for a new password
 
 	ServerPath = Prefix + "/server"
 	SetupPath  = Prefix + "/setup"
 
+	LoginPath  = Prefix + "/login"
+	LogoutPath = Prefix + "/logout"
+	JoinPath   = Prefix + "/join"
+
+	AccountPath      = Prefix + "/account"
+	PasswordPath     = AccountPath + "/password"
+	SessionsPath     = AccountPath + "/sessions"
+	SessionPath      = SessionsPath + "/{id}"
+	CodePath         = AccountPath + "/code"
+	CodeConfirmPath  = CodePath + "/confirm"
+	CodeRemovePath   = CodePath + "/remove"
+	PeoplePath       = Prefix + "/people"
+	PersonPath       = PeoplePath + "/{person}"
+	ResetLinkPath    = PersonPath + "/reset-link"
+	PersonLogoutPath = PersonPath + "/logout"
+	InvitationsPath  = Prefix + "/invitations"
+	InvitationPath   = InvitationsPath + "/{id}"
+
 	ProjectsPath = Prefix + "/projects"
 	ProjectPath  = ProjectsPath + "/{project}"
+
+	MembersPath            = ProjectPath + "/members"
+	MemberPath             = MembersPath + "/{person}"
+	ProjectInvitationsPath = ProjectPath + "/invitations"
+	ProjectInvitationPath  = ProjectInvitationsPath + "/{id}"
 
 	BranchesPath   = ProjectPath + "/branches"
 	BranchPath     = BranchesPath + "/{branch}"
@@ -70,7 +94,9 @@ const (
 	TokensPath = Prefix + "/tokens"
 	TokenPath  = TokensPath + "/{id}"
 
-	AuditPath = Prefix + "/audit"
+	AuditPath       = Prefix + "/audit"
+	AuditVerifyPath = AuditPath + "/verify"
+	AuditExportPath = AuditPath + "/export"
 )
 
 // Path fills the braces of a path, in order, with values of any bytes.

@@ -15,6 +15,7 @@ type Token struct {
 	Kind       string    `json:"kind" enum:"admin,user,agent,setup"`
 	Project    string    `json:"project,omitempty" doc:"The one project that it reaches; every project when left out."`
 	Right      string    `json:"right" enum:"read,write,admin"`
+	Person     string    `json:"person,omitempty" doc:"Whose it is, and whose role bounds it; the installation's own when left out."`
 	CreatedAt  time.Time `json:"created_at"`
 	ExpiresAt  time.Time `json:"expires_at,omitzero"`
 	LastUsedAt time.Time `json:"last_used_at,omitzero"`
@@ -51,8 +52,10 @@ type ServerInfo struct {
 // Caller is who asks, as the server sees it.
 type Caller struct {
 	Name      string `json:"name" example:"token ci"`
-	Kind      string `json:"kind" enum:"admin,user,agent"`
-	Right     string `json:"right" enum:"read,write,admin"`
+	Kind      string `json:"kind" enum:"admin,user,agent,person"`
+	Right     string `json:"right" enum:"read,write,admin" doc:"The most that it may do; a person's role in a project bounds it there."`
+	Person    string `json:"person,omitempty" doc:"The identifier of the person who signed in, or whose token it is."`
+	Admin     bool   `json:"admin" doc:"Whether it may change what concerns every project: people, tokens of the installation, the audit trail."`
 	ProjectID string `json:"project_id,omitempty" doc:"The one project that it reaches; every project when left out."`
 }
 
@@ -65,6 +68,14 @@ type AuditEntry struct {
 	Action  string    `json:"action" example:"project.create"`
 	Subject string    `json:"subject" example:"shop"`
 	Detail  any       `json:"detail,omitempty"`
+	Hash    string    `json:"hash" doc:"SHA-256 over this entry and the hash of the one before it, in hexadecimal."`
+}
+
+// AuditVerified says that the audit trail is whole, and how it ends. An end that is kept elsewhere shows later that nothing before it
+// was changed.
+type AuditVerified struct {
+	Entries int64  `json:"entries"`
+	Hash    string `json:"hash" doc:"The hash of the last entry, in hexadecimal."`
 }
 
 // Server says which server it is and who the caller is to it.
@@ -90,6 +101,16 @@ func (c *Client) CreateToken(ctx context.Context, ask NewToken) (TokenSecret, er
 // RevokeToken ends a token at once.
 func (c *Client) RevokeToken(ctx context.Context, id string) error {
 	return c.do(ctx, http.MethodDelete, Path(TokenPath, id), nil, nil)
+}
+
+// VerifyAudit checks the audit trail; Corrupt where it was tampered with.
+func (c *Client) VerifyAudit(ctx context.Context) (AuditVerified, error) {
+	return call[AuditVerified](ctx, c, http.MethodGet, AuditVerifyPath, nil)
+}
+
+// AuditAfter lists the audit trail from entry number after on, the oldest first: at most limit entries.
+func (c *Client) AuditAfter(ctx context.Context, after int64, limit int) ([]AuditEntry, error) {
+	return list[AuditEntry](ctx, c, AuditExportPath+"?"+url.Values{"after": {strconv.FormatInt(after, 10)}, "limit": {strconv.Itoa(limit)}}.Encode())
 }
 
 // Audit lists the audit trail, the newest first: at most limit entries before number before (0: from the end).

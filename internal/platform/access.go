@@ -161,6 +161,45 @@ func checkInstallation(who holdfast.Principal) error {
 	return nil
 }
 
+// checkPerson refuses who is not a person who signed in: the account is not the business of a token, whoever made it.
+func checkPerson(who holdfast.Principal) error {
+	if who.Kind == holdfast.PersonKind && who.PersonID != "" {
+		return nil
+	}
+	return &holdfast.Error{Kind: holdfast.NotAllowed, Message: "that is for people who signed in, about their own account", Hint: "sign in with a name and a password"}
+}
+
+// checkTokens refuses who may not make or see any token: agents, and tokens that belong to nobody and do not reach the installation.
+func checkTokens(who holdfast.Principal) error {
+	if who.Kind == holdfast.AgentToken {
+		return agentRefused("make or see tokens")
+	}
+	if who.PersonID == "" {
+		return checkInstallation(who)
+	}
+	return nil
+}
+
+// checkGrant refuses to make a token that could do more, elsewhere or for longer than who makes it.
+func checkGrant(who holdfast.Principal, ask NewToken, project holdfast.ProjectID, until time.Time) error {
+	exceeds := func(how string) error {
+		return &holdfast.Error{Kind: holdfast.NotAllowed, Message: "a token cannot " + how + " than who makes it", Hint: "ask for less, or ask an admin of this server"}
+	}
+	switch {
+	case ask.Kind == holdfast.AdminToken && !who.Everywhere().Includes(holdfast.MayAdmin):
+		return exceeds("reach further")
+	case project == "" && (who.ProjectID != "" || !who.Right.Includes(ask.Right)):
+		return exceeds("reach further")
+	case project != "" && !sees(who, project):
+		return &holdfast.Error{Kind: holdfast.NotFound, Message: "project " + ask.Project + " does not exist"}
+	case project != "" && !who.RightOn(project).Includes(ask.Right):
+		return exceeds("do more")
+	case !who.ExpiresAt.IsZero() && (until.IsZero() || until.After(who.ExpiresAt)):
+		return exceeds("last longer")
+	}
+	return nil
+}
+
 func refused(who holdfast.Principal, want holdfast.Right, what string) error {
 	hint := "use a token with that right; `holdfast token create --right` makes one"
 	if who.Kind == holdfast.PersonKind {
@@ -190,8 +229,32 @@ func (p *Platform) Authenticate(ctx context.Context, secret string) (holdfast.Pr
 	case t.Kind == holdfast.SetupToken, !t.ExpiresAt.IsZero() && p.now().After(t.ExpiresAt):
 		return holdfast.Principal{}, unknown
 	}
+	who := holdfast.Principal{Name: "token " + t.Name, Kind: t.Kind, ProjectID: t.ProjectID, Right: t.Right, PersonID: t.PersonID, ExpiresAt: t.ExpiresAt}
+	if t.PersonID != "" {
+		if who, err = p.boundToken(ctx, who); err != nil {
+			return holdfast.Principal{}, err
+		}
+	}
 	p.touchToken(ctx, t)
-	return holdfast.Principal{Name: "token " + t.Name, Kind: t.Kind, ProjectID: t.ProjectID, Right: t.Right}, nil
+	return who, nil
+}
+
+// boundToken is a person's token with the bounds that the person has now.
+func (p *Platform) boundToken(ctx context.Context, who holdfast.Principal) (holdfast.Principal, error) {
+	err := p.store.View(ctx, func(tx *store.Tx) error {
+		person, err := tx.Person(who.PersonID)
+		if err != nil {
+			return err
+		}
+		if !person.DisabledAt.IsZero() {
+			return &holdfast.Error{Kind: holdfast.Unauthenticated, Message: "the token is not valid", Hint: "the account that it belongs to is disabled"}
+		}
+		self, err := personPrincipal(tx, person.Person)
+		who.Name += " of " + person.Name
+		who.Members = self.Members
+		return err
+	})
+	return who, err
 }
 
 // touchToken records the use, at most once a minute: a write for every request would be the slowest part of it.
@@ -217,7 +280,7 @@ type NewToken struct {
 // CreateToken makes a token and returns its secret, which is never shown again.
 func (p *Platform) CreateToken(ctx context.Context, who holdfast.Principal, ask NewToken) (string, holdfast.Token, error) {
 	var none holdfast.Token
-	if err := checkInstallation(who); err != nil {
+	if err := checkTokens(who); err != nil {
 		return "", none, err
 	}
 	if err := checkNewToken(ask); err != nil {
@@ -233,6 +296,13 @@ func (p *Platform) CreateToken(ctx context.Context, who holdfast.Principal, ask 
 				return err
 			}
 			project = found.ID
+		}
+		var until time.Time
+		if ask.ExpiresIn > 0 {
+			until = p.now().Add(ask.ExpiresIn)
+		}
+		if err := checkGrant(who, ask, project, until); err != nil {
+			return err
 		}
 		secret, t, err = p.insertToken(tx, who, ask, project)
 		return err
@@ -261,7 +331,7 @@ func checkNewToken(ask NewToken) error {
 
 func (p *Platform) insertToken(tx *store.Tx, who holdfast.Principal, ask NewToken, project holdfast.ProjectID) (string, holdfast.Token, error) {
 	secret := newSecret("hf_" + string(ask.Kind) + "_")
-	t := holdfast.Token{ID: newID("tok"), Name: ask.Name, Kind: ask.Kind, ProjectID: project, Right: ask.Right, CreatedAt: p.now()}
+	t := holdfast.Token{ID: newID("tok"), Name: ask.Name, Kind: ask.Kind, ProjectID: project, Right: ask.Right, PersonID: who.PersonID, CreatedAt: p.now()}
 	if ask.ExpiresIn > 0 {
 		t.ExpiresAt = t.CreatedAt.Add(ask.ExpiresIn)
 	}
@@ -271,26 +341,56 @@ func (p *Platform) insertToken(tx *store.Tx, who holdfast.Principal, ask NewToke
 	return secret, t, p.record(tx, who, "token.create", t.Name, map[string]any{"id": t.ID, "kind": t.Kind, "right": t.Right, "project": t.ProjectID})
 }
 
-// Tokens lists all tokens, without their secrets.
-func (p *Platform) Tokens(ctx context.Context, who holdfast.Principal) ([]holdfast.Token, error) {
-	if err := checkInstallation(who); err != nil {
+// Tokens lists tokens without their secrets: all of them for an admin of the installation, for another person those of that person.
+func (p *Platform) Tokens(ctx context.Context, who holdfast.Principal) ([]TokenView, error) {
+	if err := checkTokens(who); err != nil {
 		return nil, err
 	}
-	var out []holdfast.Token
-	err := p.store.View(ctx, func(tx *store.Tx) (err error) { out, err = tx.Tokens(); return err })
+	all := checkInstallation(who) == nil
+	var out []TokenView
+	err := p.store.View(ctx, func(tx *store.Tx) error {
+		people, err := tx.People()
+		if err != nil {
+			return err
+		}
+		names := map[holdfast.PersonID]string{}
+		for _, person := range people {
+			names[person.ID] = person.Name
+		}
+		tokens, err := tx.Tokens()
+		for _, t := range tokens {
+			if all || t.PersonID == who.PersonID {
+				out = append(out, TokenView{Token: t, Person: names[t.PersonID]})
+			}
+		}
+		return err
+	})
 	return out, err
+}
+
+// TokenView is a token with the name of whose it is; empty: the installation's own.
+type TokenView struct {
+	holdfast.Token
+	Person string
 }
 
 // RevokeToken ends a token at once.
 func (p *Platform) RevokeToken(ctx context.Context, who holdfast.Principal, id string) error {
-	if err := checkInstallation(who); err != nil {
+	if err := checkTokens(who); err != nil {
 		return err
 	}
 	return p.store.Update(ctx, func(tx *store.Tx) error {
-		if err := tx.DeleteToken(id); err != nil {
+		t, err := tx.Token(id)
+		if err == nil && t.PersonID != who.PersonID && checkInstallation(who) != nil {
+			err = &holdfast.Error{Kind: holdfast.NotFound, Message: "token " + id + " does not exist"}
+		}
+		if err == nil {
+			err = tx.DeleteToken(id)
+		}
+		if err != nil {
 			return err
 		}
-		return p.record(tx, who, "token.revoke", id, nil)
+		return p.record(tx, who, "token.revoke", id, map[string]any{"name": t.Name})
 	})
 }
 
@@ -322,14 +422,14 @@ func (p *Platform) RedeemSetup(ctx context.Context, setupSecret, name string) (s
 		return "", t, &holdfast.Error{Kind: holdfast.Invalid, Message: "a token needs a name of at most 100 bytes"}
 	}
 	err := p.store.Update(ctx, func(tx *store.Tx) error {
-		setup, err := tx.TokenByHash(hashSecret(setupSecret))
-		if holdfast.KindOf(err) == holdfast.NotFound || err == nil && (setup.Kind != holdfast.SetupToken || p.now().After(setup.ExpiresAt)) {
-			return &holdfast.Error{Kind: holdfast.Unauthenticated, Message: "the set-up link was used already or has expired", Hint: "the admin token lies in admin.token in the data directory"}
+		link, err := p.findLink(tx, setupSecret)
+		if err == nil && link.ID != setupLink {
+			err = &holdfast.Error{Kind: holdfast.Invalid, Message: "that is an invitation for a person, and not the set-up link", Hint: "open it in a browser, or use `holdfast user join`"}
 		}
 		if err != nil {
 			return err
 		}
-		if err := tx.DeleteToken(setup.ID); err != nil {
+		if err := p.takeLink(tx, link); err != nil {
 			return err
 		}
 		who := holdfast.Principal{Name: "set-up link"}

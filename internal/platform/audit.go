@@ -38,12 +38,22 @@ func (p *Platform) Audit(ctx context.Context, who holdfast.Principal, before int
 	return out, err
 }
 
-// VerifyAudit checks the whole trail and returns how many entries it has.
-func (p *Platform) VerifyAudit(ctx context.Context, who holdfast.Principal) (int64, error) {
+// VerifyAudit checks the whole trail and returns its last entry; Corrupt where it was tampered with.
+func (p *Platform) VerifyAudit(ctx context.Context, who holdfast.Principal) (AuditEntry, error) {
+	var last AuditEntry
 	if err := checkInstallation(who); err != nil {
-		return 0, err
+		return last, err
 	}
-	var n int64
-	err := p.store.View(ctx, func(tx *store.Tx) (err error) { n, err = tx.VerifyAudit(); return err })
-	return n, err
+	err := p.store.View(ctx, func(tx *store.Tx) (err error) { last, err = tx.VerifyAudit(nil); return err })
+	return last, err
+}
+
+// AuditAfter lists the audit trail from entry number after on, the oldest first: at most limit entries.
+func (p *Platform) AuditAfter(ctx context.Context, who holdfast.Principal, after int64, limit int) ([]AuditEntry, error) {
+	if err := checkInstallation(who); err != nil {
+		return nil, err
+	}
+	var out []AuditEntry
+	err := p.store.View(ctx, func(tx *store.Tx) (err error) { out, err = tx.AuditAfter(after, limit); return err })
+	return out, err
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/fleet"
 	"github.com/holdfast/holdfast/internal/history"
+	"github.com/holdfast/holdfast/internal/identity"
 	"github.com/holdfast/holdfast/internal/store"
 	"github.com/holdfast/holdfast/internal/volume"
 )
@@ -34,6 +35,8 @@ type Config struct {
 	LoadSample func(ctx context.Context, tx pgx.Tx, rows int, progress func(done, total int64)) error
 	Log        *slog.Logger
 	Now        func() time.Time // nil: time.Now
+	// PasswordCost is the work of checking a password; zero: the default.
+	PasswordCost identity.Cost
 	// Spool is this machine's folder for history on its way to its locations.
 	Spool string
 	// LocalRepository is where the history of a project without locations of its own is kept.
@@ -62,6 +65,7 @@ type Platform struct {
 	}
 	directory directory
 	sizes     sizes
+	people    people
 
 	histories       histories
 	checkpoints     checkpoints
@@ -85,6 +89,7 @@ func Open(ctx context.Context, c Config) (*Platform, error) {
 	if p.now == nil {
 		p.now = time.Now
 	}
+	p.people = newPeople(func() time.Time { return p.now() }, c.PasswordCost)
 	host, port, err := net.SplitHostPort(c.GatewayAddress)
 	if err == nil {
 		p.gateway.host = host

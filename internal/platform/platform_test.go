@@ -427,7 +427,7 @@ func TestTokensAreKnownByTheirHashAndEnd(t *testing.T) {
 	if err != nil || strings.Contains(string(raw), first) || strings.Contains(string(raw), mine) || len(entries) < 4 {
 		t.Errorf("the audit trail: %v, %s", err, raw)
 	}
-	if n, err := p.VerifyAudit(t.Context(), who); err != nil || n != int64(len(entries)) {
-		t.Errorf("got %d, %v", n, err)
+	if last, err := p.VerifyAudit(t.Context(), who); err != nil || last.Seq != int64(len(entries)) {
+		t.Errorf("got %d, %v", last.Seq, err)
 	}
 }

@@ -25,7 +25,7 @@ import (
 var update = flag.Bool("update", false, "write docs/openapi.json and the table of routes in docs/api.md anew")
 
 // publicRoutes are the only operations that need no token. Adding one is a decision about security.
-var publicRoutes = []string{"POST " + api.SetupPath}
+var publicRoutes = []string{"POST " + api.JoinPath, "POST " + api.LoginPath, "POST " + api.SetupPath}
 
 // bare is a server whose platform has never been opened: good for what is decided before a handler runs, and nothing else.
 func bare(c Config) *Server {
@@ -115,7 +115,7 @@ func TestEveryPathOfTheContractIsServed(t *testing.T) {
 		t.Fatalf("found only %d paths", len(declared))
 	}
 	documented := s.api.OpenAPI().Paths
-	outside := []string{api.SetupPagePath, api.OpenAPIPath, api.DocsPath, api.HealthPath, api.ReadyPath, api.MetricsPath}
+	outside := []string{api.SetupPagePath, api.JoinPagePath, api.OpenAPIPath, api.DocsPath, api.HealthPath, api.ReadyPath, api.MetricsPath}
 	if got := len(documented) + len(outside); got != len(declared) {
 		t.Errorf("package api declares %d paths, %d are served", len(declared), got)
 	}

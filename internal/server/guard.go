@@ -109,7 +109,7 @@ func (s *Server) finished(r *http.Request, w *recorder, note *requestNote, took 
 	s.metrics.request(route, status, took)
 	// The query is left out: a later route could carry something in it that is nobody's business.
 	s.log.LogAttrs(r.Context(), slog.LevelDebug, "request", slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", status),
-		slog.Duration("took", took), slog.Int64("bytes", w.written), slog.String("caller", note.caller), slog.String("source", source(r.RemoteAddr)), slog.String("agent", r.UserAgent()))
+		slog.Duration("took", took), slog.Int64("bytes", w.written), slog.String("caller", note.caller), slog.String("source", s.source(r)), slog.String("agent", r.UserAgent()))
 }
 
 // recorder remembers how a request was answered.

@@ -39,6 +39,9 @@ func (s *Server) mountHealth() {
 		s.mux.HandleFunc("GET "+api.SetupPagePath, func(w http.ResponseWriter, r *http.Request) {
 			plain(w, http.StatusOK, "This is a set-up link. Redeem it with: holdfast login --setup 'LINK'\n")
 		})
+		s.mux.HandleFunc("GET "+api.JoinPagePath, func(w http.ResponseWriter, r *http.Request) {
+			plain(w, http.StatusOK, "This is a link to sign in for the first time, or to set a new password. Redeem it with: holdfast user join 'LINK'\n")
+		})
 	}
 }
 

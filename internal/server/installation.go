@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/hex"
 	"net/http"
 
 	"github.com/holdfast/holdfast"
@@ -14,6 +15,11 @@ type auditInput struct {
 	Limit  int   `query:"limit" default:"100" minimum:"1" maximum:"1000"`
 }
 
+type auditExportInput struct {
+	After int64 `query:"after" minimum:"0" doc:"Only entries after this number."`
+	Limit int   `query:"limit" default:"1000" minimum:"1" maximum:"1000"`
+}
+
 type setupInput struct {
 	Body api.Setup
 }
@@ -22,7 +28,7 @@ func (s *Server) installationRoutes() {
 	add(s, route{method: http.MethodGet, path: api.ServerPath, id: "get-server", rule: forCallers, tag: "installation", summary: "Which server this is, and who you are to it"},
 		func(ctx context.Context, who holdfast.Principal, _ *struct{}) (api.ServerInfo, error) {
 			return api.ServerInfo{Version: s.config.Version, Gateway: s.config.Gateway,
-				You: api.Caller{Name: who.Name, Kind: string(who.Kind), Right: string(who.Right), ProjectID: string(who.ProjectID)}}, nil
+				You: viewCaller(who)}, nil
 		})
 	add(s, route{method: http.MethodPost, path: api.SetupPath, id: "redeem-setup", rule: forAnyone, tag: "installation", summary: "Redeem the one-time set-up link for an admin token", status: http.StatusCreated,
 		about: "The secret of the link is its part after the #. It works once and for a day."},
@@ -35,8 +41,24 @@ func (s *Server) installationRoutes() {
 			entries, err := s.config.Platform.Audit(ctx, who, in.Before, in.Limit)
 			return mapped(entries, viewAudit), err
 		})
+	addList(s, route{method: http.MethodGet, path: api.AuditExportPath, id: "export-audit", rule: forInstallation, tag: "installation", summary: "The audit trail, the oldest first",
+		about: "One answer holds at most a thousand entries; ask for the next with the number of the last."},
+		func(ctx context.Context, who holdfast.Principal, in *auditExportInput) ([]api.AuditEntry, error) {
+			entries, err := s.config.Platform.AuditAfter(ctx, who, in.After, in.Limit)
+			return mapped(entries, viewAudit), err
+		})
+	add(s, route{method: http.MethodGet, path: api.AuditVerifyPath, id: "verify-audit", rule: forInstallation, tag: "installation", summary: "Check that the audit trail was not tampered with",
+		about: "An entry that was edited, removed, moved or put in is found, and so is a cut end: how the trail ends is signed with the installation's key."},
+		func(ctx context.Context, who holdfast.Principal, _ *struct{}) (api.AuditVerified, error) {
+			last, err := s.config.Platform.VerifyAudit(ctx, who)
+			return api.AuditVerified{Entries: last.Seq, Hash: hex.EncodeToString(last.Hash)}, err
+		})
+}
+
+func viewCaller(who holdfast.Principal) api.Caller {
+	return api.Caller{Name: who.Name, Kind: string(who.Kind), Right: string(who.Right), Person: string(who.PersonID), Admin: who.Everywhere().Includes(holdfast.MayAdmin), ProjectID: string(who.ProjectID)}
 }
 
 func viewAudit(e platform.AuditEntry) api.AuditEntry {
-	return api.AuditEntry{Seq: e.Seq, At: e.At, Actor: e.Actor, Source: e.Source, Action: e.Action, Subject: e.Subject, Detail: rawJSON(e.Detail)}
+	return api.AuditEntry{Seq: e.Seq, At: e.At, Actor: e.Actor, Source: e.Source, Action: e.Action, Subject: e.Subject, Detail: rawJSON(e.Detail), Hash: hex.EncodeToString(e.Hash)}
 }

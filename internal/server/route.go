@@ -130,4 +130,8 @@ func (s *Server) routes() {
 	s.publishRoutes()
 	s.jobRoutes()
 	s.tokenRoutes()
+	s.loginRoutes()
+	s.accountRoutes()
+	s.peopleRoutes()
+	s.memberRoutes()
 }

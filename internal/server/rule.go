@@ -11,6 +11,7 @@ const (
 	forAnyone       rule = "anyone"             // without signing in. Each such route is a decision about security
 	forCallers      rule = "caller"             // whoever signed in or has a token; the answer holds what that one may see
 	forPeople       rule = "person"             // a person, about that person's own account; no token
+	forOwnTokens    rule = "token-maker"        // a person or that one's token, about own tokens; an admin of the installation about all; no agent
 	toSee           rule = "viewer"             // a viewer of the project. Production: the same; nothing that is seen is a row or a secret
 	toReadRows      rule = "viewer-rows"        // a viewer. Production: an admin, or a person to whom its rows were granted; no agent
 	toDevelop       rule = "developer"          // a developer. Production: an admin, no agent

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -42,6 +43,8 @@ type Config struct {
 	Hosts []string
 	// AnyHost switches the check of the Host header off; for a server that is not bound to loopback.
 	AnyHost bool
+	// Proxies are the addresses of proxies before this server: what they say of whom they ask for (X-Forwarded-For) is believed.
+	Proxies []netip.Prefix
 	// Metrics is where the server registers its own metrics and what /metrics shows. Nil: a registry of its own.
 	Metrics *prometheus.Registry
 	// Mounts are further handlers by pattern of http.ServeMux, such as the console at "/". They do their own authentication.

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"bytes"
+	"crypto/hmac"
 	"crypto/sha256"
 	"database/sql"
 	"encoding/binary"
@@ -20,11 +22,12 @@ type AuditEntry struct {
 	Action  string
 	Subject string
 	Detail  string // JSON
-	hash    []byte
+	Hash    []byte // over the entry and the hash of the one before it
 }
 
 // Append adds an entry to the audit trail and chains it to the one before: each hash covers the entry and the hash before it,
-// so that a changed, removed or inserted entry breaks the chain.
+// so that a changed, removed or inserted entry breaks the chain. The entry before is the one that the signed head names: what was done
+// to the end of the trail behind our back is not covered up by going on.
 func (tx *Tx) Append(e AuditEntry) error {
 	var seq int64
 	var previous []byte
@@ -32,12 +35,48 @@ func (tx *Tx) Append(e AuditEntry) error {
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
+	head, err := tx.head()
+	switch {
+	case errors.Is(err, sql.ErrNoRows) && seq == 0:
+	case err == nil && tx.signed(head):
+		seq, previous = max(seq, head.Seq), head.Hash
+	case err == nil || errors.Is(err, sql.ErrNoRows):
+		previous = []byte("the head is gone or forged")
+	default:
+		return err
+	}
 	if e.Detail == "" {
 		e.Detail = "{}"
 	}
 	e.Seq = seq + 1
-	return tx.exec(`INSERT INTO audit (seq, at, actor, source, action, subject, detail, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-		e.Seq, toMicros(e.At), e.Actor, e.Source, e.Action, e.Subject, e.Detail, e.chain(previous))
+	hash := e.chain(previous)
+	err = tx.exec(`INSERT INTO audit (seq, at, actor, source, action, subject, detail, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+		e.Seq, toMicros(e.At), e.Actor, e.Source, e.Action, e.Subject, e.Detail, hash)
+	if err != nil {
+		return err
+	}
+	return tx.signHead(e.Seq, hash)
+}
+
+// signHead writes down how long the trail is and how it ends, signed. Whoever edits the file without the key can make another
+// chain that fits in itself, or cut the trail, but no head that fits.
+func (tx *Tx) signHead(seq int64, hash []byte) error {
+	return tx.exec(`INSERT INTO audit_head (one, seq, hash, signature) VALUES (1, ?, ?, ?)
+		ON CONFLICT (one) DO UPDATE SET seq = excluded.seq, hash = excluded.hash, signature = excluded.signature`, seq, hash, tx.seal.sign(headPurpose, headText(seq, hash)))
+}
+
+const headPurpose = "audit head"
+
+func headText(seq int64, hash []byte) []byte { return fmt.Appendf(nil, "%d:%x", seq, hash) }
+
+// signOldTrail signs a trail that was written before heads were. It is done with the migration that brings heads, and never again:
+// a head that is missing later was taken away.
+func (tx *Tx) signOldTrail() error {
+	last, err := tx.Audit(0, 1)
+	if err != nil || len(last) == 0 {
+		return err
+	}
+	return tx.signHead(last[0].Seq, last[0].Hash)
 }
 
 // Audit lists entries before number `before` (0: from the end), the newest first, at most limit.
@@ -45,33 +84,83 @@ func (tx *Tx) Audit(before int64, limit int) ([]AuditEntry, error) {
 	return collect(tx, scanAudit, `SELECT seq, at, actor, source, action, subject, detail, hash FROM audit WHERE ? = 0 OR seq < ? ORDER BY seq DESC LIMIT ?`, before, before, limit)
 }
 
-// VerifyAudit walks the whole trail and returns the number of entries; Corrupt, naming the first entry that does not fit, when
-// it was tampered with. Entries cut off at the end cannot be noticed here.
-func (tx *Tx) VerifyAudit() (int64, error) {
+// AuditAfter lists entries after number `after`, the oldest first, at most limit.
+func (tx *Tx) AuditAfter(after int64, limit int) ([]AuditEntry, error) {
+	return collect(tx, scanAudit, `SELECT seq, at, actor, source, action, subject, detail, hash FROM audit WHERE seq > ? ORDER BY seq LIMIT ?`, after, limit)
+}
+
+// VerifyAudit walks the whole trail and returns its last entry; Corrupt, naming the first entry that does not fit, when it was tampered
+// with. see, unless nil, is shown each entry that fits.
+func (tx *Tx) VerifyAudit(see func(AuditEntry) error) (AuditEntry, error) {
+	var last AuditEntry
 	rows, err := tx.tx.QueryContext(tx.ctx, `SELECT seq, at, actor, source, action, subject, detail, hash FROM audit ORDER BY seq`)
 	if err != nil {
-		return 0, err
+		return last, err
 	}
 	defer rows.Close()
-	var previous []byte
-	var n int64
 	for rows.Next() {
 		e, err := scanAudit(rows)
 		if err != nil {
-			return n, err
+			return last, err
 		}
-		if e.Seq != n+1 || string(e.hash) != string(e.chain(previous)) {
-			return n, &holdfast.Error{Kind: holdfast.Corrupt, Message: fmt.Sprintf("the audit trail was tampered with at entry %d", n+1)}
+		if e.Seq != last.Seq+1 || !bytes.Equal(e.Hash, e.chain(last.Hash)) {
+			return last, &holdfast.Error{Kind: holdfast.Corrupt, Message: fmt.Sprintf("the audit trail was tampered with at entry %d", last.Seq+1)}
 		}
-		previous, n = e.hash, e.Seq
+		if see != nil {
+			if err := see(e); err != nil {
+				return last, err
+			}
+		}
+		last = e
 	}
-	return n, rows.Err()
+	if err := rows.Err(); err != nil {
+		return last, err
+	}
+	return last, tx.verifyHead(last)
+}
+
+// auditHead is the signed end of the trail.
+type auditHead struct {
+	Seq             int64
+	Hash, Signature []byte
+}
+
+func (tx *Tx) head() (auditHead, error) {
+	var h auditHead
+	err := tx.tx.QueryRowContext(tx.ctx, `SELECT seq, hash, signature FROM audit_head`).Scan(&h.Seq, &h.Hash, &h.Signature)
+	return h, err
+}
+
+func (tx *Tx) signed(h auditHead) bool {
+	return hmac.Equal(h.Signature, tx.seal.sign(headPurpose, headText(h.Seq, h.Hash)))
+}
+
+func (tx *Tx) verifyHead(last AuditEntry) error {
+	tampered := func(how string) error {
+		return &holdfast.Error{Kind: holdfast.Corrupt, Message: "the audit trail was tampered with: " + how}
+	}
+	h, err := tx.head()
+	switch {
+	case errors.Is(err, sql.ErrNoRows) && last.Seq == 0:
+		return nil
+	case errors.Is(err, sql.ErrNoRows):
+		return tampered("its signed head is gone")
+	case err != nil:
+		return err
+	case !tx.signed(h):
+		return tampered("its head was not signed with the key of this installation")
+	case h.Seq > last.Seq:
+		return tampered(fmt.Sprintf("entries %d to %d are gone", last.Seq+1, h.Seq))
+	case h.Seq != last.Seq || !bytes.Equal(h.Hash, last.Hash):
+		return tampered(fmt.Sprintf("it was rewritten, or goes on after entry %d, which was the last", h.Seq))
+	}
+	return nil
 }
 
 func scanAudit(row scanner) (AuditEntry, error) {
 	var e AuditEntry
 	var at int64
-	err := row.Scan(&e.Seq, &at, &e.Actor, &e.Source, &e.Action, &e.Subject, &e.Detail, &e.hash)
+	err := row.Scan(&e.Seq, &at, &e.Actor, &e.Source, &e.Action, &e.Subject, &e.Detail, &e.Hash)
 	e.At = fromMicros(at)
 	return e, err
 }

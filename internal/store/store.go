@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/pressly/goose/v3"
@@ -20,6 +21,9 @@ import (
 
 	"github.com/holdfast/holdfast"
 )
+
+// headMigration is the number of the migration that brings the audit trail's signed head.
+const headMigration = 5
 
 //go:embed migrations/*.sql
 var migrations embed.FS
@@ -80,10 +84,17 @@ func (s *Store) prepare(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}
-	if _, err := provider.Up(ctx); err != nil {
+	applied, err := provider.Up(ctx)
+	if err != nil {
 		return fmt.Errorf("migrate metadata: %w", err)
 	}
-	return s.checkKey(ctx)
+	if err := s.checkKey(ctx); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(applied, func(m *goose.MigrationResult) bool { return m.Source.Version == headMigration }) {
+		return s.Update(ctx, (*Tx).signOldTrail)
+	}
+	return nil
 }
 
 // checkKey leaves a sealed word behind at the first opening and reads it at each later one.

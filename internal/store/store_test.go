@@ -216,28 +216,65 @@ func TestWritersWaitForEachOther(t *testing.T) {
 	})
 }
 
+// Each row is what somebody does to the file who can write it but does not have the key. Going on afterwards must not cover it up.
 func TestATamperedAuditTrailIsNoticed(t *testing.T) {
-	s, path := open(t)
-	for range 3 {
-		update(t, s, func(tx *store.Tx) error {
-			return tx.Append(store.AuditEntry{At: time.Unix(1, 0), Actor: "ann", Action: "project.create", Subject: "shop"})
-		})
-	}
-	verify := func(s *store.Store) (n int64, err error) {
-		err = s.View(t.Context(), func(tx *store.Tx) error { n, err = tx.VerifyAudit(); return err })
-		return n, err
-	}
-	if n, err := verify(s); n != 3 || err != nil {
-		t.Fatalf("got %d, %v", n, err)
-	}
-	s.Close()
-	tamper(t, path, `UPDATE audit SET actor = 'bob' WHERE seq = 2`)
-	s, err := store.Open(t.Context(), path, key)
+	forged, forgery := open(t)
+	other, err := store.Open(t.Context(), forgery+"2", bytes.Repeat([]byte{9}, store.KeySize))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
-	if _, err := verify(s); holdfast.KindOf(err) != holdfast.Corrupt || !strings.Contains(err.Error(), "entry 2") {
-		t.Errorf("got %v", err)
+	forged.Close()
+	append3(t, other, "mallory")
+	other.Close()
+	for name, c := range map[string]struct{ statement, says string }{
+		"edited":             {`UPDATE audit SET actor = 'bob' WHERE seq = 2`, "entry 2"},
+		"edited time":        {`UPDATE audit SET at = at + 1 WHERE seq = 3`, "entry 3"},
+		"removed":            {`DELETE FROM audit WHERE seq = 2`, "entry 2"},
+		"removed and closed": {`DELETE FROM audit WHERE seq = 2; UPDATE audit SET seq = 2 WHERE seq = 3`, "entry 2"},
+		"reordered":          {`UPDATE audit SET seq = 9 WHERE seq = 1; UPDATE audit SET seq = 1 WHERE seq = 2; UPDATE audit SET seq = 2 WHERE seq = 9`, "entry 1"},
+		"cut at the end":     {`DELETE FROM audit WHERE seq = 3`, "entries 3 to 3 are gone"},
+		"emptied":            {`DELETE FROM audit`, "entries 1 to 3 are gone"},
+		"cut with its head":  {`DELETE FROM audit WHERE seq = 3; DELETE FROM audit_head`, "head is gone"},
+		"head moved back":    {`DELETE FROM audit WHERE seq = 3; UPDATE audit_head SET seq = 2, hash = (SELECT hash FROM audit WHERE seq = 2)`, "not signed"},
+		"another chain":      {`ATTACH '` + forgery + `2' AS f; DELETE FROM audit; INSERT INTO audit SELECT * FROM f.audit`, "rewritten"},
+		"another chain and its head": {`ATTACH '` + forgery + `2' AS f; DELETE FROM audit; INSERT INTO audit SELECT * FROM f.audit;
+			DELETE FROM audit_head; INSERT INTO audit_head SELECT * FROM f.audit_head`, "not signed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, path := open(t)
+			append3(t, s, "ann")
+			if last, err := verifyTrail(t, s); last.Seq != 3 || err != nil {
+				t.Fatalf("got %d, %v", last.Seq, err)
+			}
+			s.Close()
+			tamper(t, path, c.statement)
+			s, err := store.Open(t.Context(), path, key)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			if _, err := verifyTrail(t, s); holdfast.KindOf(err) != holdfast.Corrupt || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("got %v", err)
+			}
+			append3(t, s, "ann")
+			if _, err := verifyTrail(t, s); holdfast.KindOf(err) != holdfast.Corrupt {
+				t.Errorf("going on covered it up: %v", err)
+			}
+		})
 	}
+}
+
+func append3(t *testing.T, s *store.Store, actor string) {
+	t.Helper()
+	for range 3 {
+		update(t, s, func(tx *store.Tx) error {
+			return tx.Append(store.AuditEntry{At: time.Unix(1, 0), Actor: actor, Action: "project.create", Subject: "shop"})
+		})
+	}
+}
+
+func verifyTrail(t *testing.T, s *store.Store) (last store.AuditEntry, err error) {
+	t.Helper()
+	err = s.View(t.Context(), func(tx *store.Tx) error { last, err = tx.VerifyAudit(nil); return err })
+	return last, err
 }
