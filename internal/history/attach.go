@@ -40,6 +40,10 @@ func (a *Archive) connect(ctx context.Context, server *postgres.Server, st *stre
 	if err != nil {
 		return nil, err
 	}
+	// Every session brings something, so a full spool must be noticed before one begins.
+	if err := a.checkSpool(); err != nil {
+		return nil, err
+	}
 	conn, err := server.ConnectReplication(ctx)
 	if err != nil {
 		return nil, &unreachableError{err}
@@ -62,7 +66,10 @@ func (e *unreachableError) Unwrap() error { return e.err }
 func (a *Archive) ensureSlot(ctx context.Context, admin *pgx.Conn, gap holdfast.LSN) (holdfast.LSN, error) {
 	var restart, status *string
 	var pid *int
-	err := admin.QueryRow(ctx, "SELECT restart_lsn::text, wal_status, active_pid FROM pg_replication_slots WHERE slot_name = $1", slotName).Scan(&restart, &status, &pid)
+	var atRisk bool
+	err := admin.QueryRow(ctx, `SELECT restart_lsn::text, wal_status, active_pid,
+		coalesce(wal_status = 'unreserved' OR safe_wal_size < pg_size_bytes(current_setting('max_slot_wal_keep_size')) / 4, false)
+		FROM pg_replication_slots WHERE slot_name = $1`, slotName).Scan(&restart, &status, &pid, &atRisk)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return a.createSlot(ctx, admin)
@@ -86,8 +93,8 @@ func (a *Archive) ensureSlot(ctx context.Context, admin *pgx.Conn, gap holdfast.
 		}
 		return a.createSlot(ctx, admin)
 	}
-	if status != nil && *status == "unreserved" {
-		a.alerts.raise(SlotAtRisk, "the server has more WAL to keep than it may and is about to throw away what has not arrived")
+	if atRisk {
+		a.alerts.raise(SlotAtRisk, "the server has nearly as much WAL to keep as it may, and throws away what has not arrived when it has more")
 	} else {
 		a.alerts.clear(SlotAtRisk)
 	}

@@ -26,6 +26,7 @@ type outbox struct {
 
 	mu      sync.Mutex
 	waiting map[string]*parcel
+	warned  time.Time     // when it was last logged that something cannot be brought away
 	changed chan struct{} // closed and renewed when waiting or something in it changes
 	stop    context.CancelFunc
 	workers sync.WaitGroup
@@ -302,8 +303,10 @@ func (o *outbox) finish(ctx context.Context, p *parcel, version int, err error) 
 		err = o.remove(p.name)
 	}
 	if err != nil {
-		if ctx.Err() == nil {
-			o.log.Warn("an object of the history waits to be stored", "object", p.name, "err", err)
+		// All that waits fails in an outage, again and again: one line a minute says enough.
+		if ctx.Err() == nil && time.Since(o.warned) > time.Minute {
+			o.warned = time.Now()
+			o.log.Warn("the history waits to be stored", "objects", len(o.waiting), "object", p.name, "err", err)
 		}
 		p.retry = time.Now().Add(min(outboxLastTry, outboxFirstTry<<min(p.tries, 10)))
 		p.tries++

@@ -429,7 +429,7 @@ func (a *Archive) arrived(st *stream, flushed holdfast.LSN) {
 
 // checkSpool stops the stream while too much waits on this machine.
 func (a *Archive) checkSpool() error {
-	if n, _, _ := a.outbox.backlog(); n < 64 { // cannot be much
+	if n, _, _ := a.outbox.backlog(); int64(n)*postgres.DefaultSegmentSize < a.config.MaxSpool { // cannot be too much
 		a.alerts.clear(SpoolFull)
 		return nil
 	}

@@ -68,6 +68,26 @@ func (p *Platform) snapshots(b store.Branch) *history.Snapshots {
 	return &history.Snapshots{Volume: p.volume, Dir: filepath.Join(p.volume.Root(), snapshotsDir, string(b.ID)), KeepFor: b.Settings.HistoryWindow()}
 }
 
+// eraseHistory removes all that is kept of a branch's history, here and at every location, for good.
+func (p *Platform) eraseHistory(ctx context.Context, project holdfast.ProjectID, id holdfast.BranchID) error {
+	if err := p.closeHistory(id); err != nil {
+		return err
+	}
+	if p.volume != nil {
+		if err := p.volume.Remove(ctx, filepath.Join(p.volume.Root(), snapshotsDir, string(id))); err != nil {
+			return err
+		}
+	}
+	if err := os.RemoveAll(filepath.Join(p.spool, string(id))); err != nil {
+		return err
+	}
+	locations, err := p.openLocations(ctx, project)
+	if err != nil {
+		return err
+	}
+	return history.Erase(ctx, locations, id)
+}
+
 // removeStraySnapshots removes the frozen copies of branches that are no more.
 func (p *Platform) removeStraySnapshots(ctx context.Context, alive []store.Branch) error {
 	if p.volume == nil {

@@ -184,7 +184,7 @@ func (p *Platform) undoCreateProject(ctx context.Context, r *run) error {
 		return err
 	}
 	for _, b := range input.Branches {
-		if err := p.closeHistory(b.ID); err != nil {
+		if err := p.eraseHistory(ctx, input.ProjectID, b.ID); err != nil {
 			return err
 		}
 		if err := p.fleet.Remove(ctx, fleet.Spec{ID: b.ID}); err != nil {
