@@ -9,7 +9,7 @@ MAKEFLAGS += --no-print-directory
 VERSION   := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS   := -s -w -X main.version=$(VERSION)
 
-# Passed to `holdfast serve` by `make run`, for example: make run ARGS='--data /srv/holdfast --rows 1000000'
+# Passed to `holdfast serve` by `make run`, for example: make run ARGS='--data /srv/holdfast --rows 1000000 --volume 50G'
 ARGS      ?=
 # Passed to `go test` by `make test`, for example: make test TESTFLAGS='-run Wake -v'
 TESTFLAGS ?=

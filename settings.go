@@ -3,6 +3,7 @@ package holdfast
 import (
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -124,6 +125,10 @@ func checkParameter(e Environment, name, value string) error {
 	if strings.ContainsAny(value, "\x00\n\r") || value == "" {
 		return &Error{Kind: Invalid, Message: fmt.Sprintf("the value of %q is empty or has a line break", name)}
 	}
+	if name == "default_text_search_config" && !isTextSearchConfig(value) {
+		return &Error{Kind: Invalid, Message: fmt.Sprintf("there is no text search configuration %q", value),
+			Hint: "choose one of PostgreSQL's own, such as english or simple; one that was made in the database is named with its schema, as public.mine"}
+	}
 	durable := map[string]string{
 		"fsync":              "a power cut would corrupt the database",
 		"full_page_writes":   "a power cut could tear pages and corrupt the database",
@@ -133,6 +138,21 @@ func checkParameter(e Environment, name, value string) error {
 		return &Error{Kind: Unsafe, Message: fmt.Sprintf("%s = %s is refused on %s: %s", name, value, e, reason), Hint: "it can be set on development"}
 	}
 	return nil
+}
+
+// textSearchConfigs are those that every database has; PostgreSQL 18 adds Estonian.
+var textSearchConfigs = []string{"simple", "arabic", "armenian", "basque", "catalan", "danish", "dutch", "english", "estonian", "finnish", "french", "german", "greek", "hindi",
+	"hungarian", "indonesian", "irish", "italian", "lithuanian", "nepali", "norwegian", "portuguese", "romanian", "russian", "serbian", "spanish", "swedish", "tamil", "turkish", "yiddish"}
+
+var ownTextSearchConfig = regexp.MustCompile(`^[a-z_][a-z0-9_$]*\.[a-z_][a-z0-9_$]*$`)
+
+// isTextSearchConfig says whether the value can name a text search configuration. PostgreSQL itself takes any text at the server's start, and then every
+// search fails; whether a user's own is there only the database knows.
+func isTextSearchConfig(value string) bool {
+	if name, ok := strings.CutPrefix(value, "pg_catalog."); ok {
+		return slices.Contains(textSearchConfigs, name)
+	}
+	return slices.Contains(textSearchConfigs, value) || ownTextSearchConfig.MatchString(value)
 }
 
 // isOn says whether a boolean parameter, or synchronous_commit, has a value under which commits reach the disk. PostgreSQL

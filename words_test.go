@@ -64,6 +64,12 @@ func TestDangerousSettingsAreRefusedWithTheReason(t *testing.T) {
 		{holdfast.Development, with("fsync", "off"), 0, true},
 		{holdfast.Production, with("archive_command", "rm -rf /"), holdfast.Invalid, false},
 		{holdfast.Production, with("work_mem", "8MB\nfsync=off"), holdfast.Invalid, false},
+		{holdfast.Production, with("default_text_search_config", "german"), 0, true},
+		{holdfast.Production, with("default_text_search_config", "pg_catalog.simple"), 0, true},
+		{holdfast.Production, with("default_text_search_config", "public.mine"), 0, true},
+		{holdfast.Production, with("default_text_search_config", "klingon"), holdfast.Invalid, false},
+		{holdfast.Production, with("default_text_search_config", "pg_catalog.klingon"), holdfast.Invalid, false},
+		{holdfast.Production, with("default_text_search_config", "public.mine; x"), holdfast.Invalid, false},
 		{holdfast.Production, holdfast.Settings{IdleTimeout: time.Second, ConnectionLimit: 1}, holdfast.Invalid, false},
 		{holdfast.Production, holdfast.Settings{IdleTimeout: holdfast.NeverSleep, ConnectionLimit: 1}, 0, true},
 	} {

@@ -3,6 +3,8 @@ package test
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -192,6 +194,11 @@ func TestExitCodesHaveTheirCauses(t *testing.T) {
 	execute(t, held, "SELECT 1")
 	defer execute(t, held, "ROLLBACK")
 
+	impatient := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "<html>504 Gateway Time-out</html>", http.StatusGatewayTimeout)
+	}))
+	defer impatient.Close()
+
 	for _, c := range []struct {
 		cause string
 		code  int
@@ -213,6 +220,7 @@ func TestExitCodesHaveTheirCauses(t *testing.T) {
 		{"it exists already", 5, nil, []string{"project", "create", development.Project}},
 		{"somebody works there", 5, nil, []string{"sleep", development.String()}},
 		{"it would not be safe", 5, nil, []string{"branch", "settings", production.String(), "--set", "fsync=off"}},
+		{"a proxy before the server gave up waiting for it", 7, []string{"HOLDFAST_URL=" + impatient.URL, "HOLDFAST_TOKEN=x"}, []string{"project", "list"}},
 		{"a port that is taken", 6, nil, []string{"serve", "--data", filepath.Join(s.home, "new"), "--http", takenPort(t)}},
 		{"something that the server cannot do without", 6, nil, []string{"doctor", "--http", takenPort(t), "--data", filepath.Join(s.home, "new")}},
 	} {

@@ -292,6 +292,10 @@ func contractSetup(t *testing.T, s *serving) {
 	if err != nil || made.Token.Kind != "admin" || made.Secret == "" {
 		t.Fatalf("got %+v, %v", made.Token, err)
 	}
+	trail, err := s.Audit(t.Context(), 0, 5)
+	if err != nil || !slices.ContainsFunc(trail, func(e api.AuditEntry) bool { return e.Actor == "set-up link" && e.Source == "127.0.0.1" }) {
+		t.Errorf("the trail does not say from where the link was redeemed: %+v, %v", trail, err)
+	}
 	_, err = stranger.RedeemSetup(t.Context(), api.Setup{Secret: secret, Name: "me"})
 	wantKind(t, "the link again", err, holdfast.Unauthenticated)
 }

@@ -414,8 +414,8 @@ func (p *Platform) FirstStart(ctx context.Context) (admin, setup string, err err
 	return admin, setup, err
 }
 
-// RedeemSetup exchanges the one-time set-up token for an admin token with the given name.
-func (p *Platform) RedeemSetup(ctx context.Context, setupSecret, name string) (string, holdfast.Token, error) {
+// RedeemSetup exchanges the one-time set-up token for an admin token with the given name. source is the address that the request came from.
+func (p *Platform) RedeemSetup(ctx context.Context, source, setupSecret, name string) (string, holdfast.Token, error) {
 	var secret string
 	var t holdfast.Token
 	if name == "" || len(name) > 100 {
@@ -432,7 +432,7 @@ func (p *Platform) RedeemSetup(ctx context.Context, setupSecret, name string) (s
 		if err := p.takeLink(tx, link); err != nil {
 			return err
 		}
-		who := holdfast.Principal{Name: "set-up link"}
+		who := holdfast.Principal{Name: "set-up link", Source: source}
 		secret, t, err = p.insertToken(tx, who, NewToken{Name: name, Kind: holdfast.AdminToken, Right: holdfast.MayAdmin}, "")
 		return err
 	})

@@ -396,11 +396,11 @@ func TestTokensAreKnownByTheirHashAndEnd(t *testing.T) {
 	if _, err := p.Authenticate(t.Context(), setup); holdfast.KindOf(err) != holdfast.Unauthenticated {
 		t.Errorf("the set-up token opens the API: %v", err)
 	}
-	mine, _, err := p.RedeemSetup(t.Context(), setup, "ann")
+	mine, _, err := p.RedeemSetup(t.Context(), "192.0.2.7", setup, "ann")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := p.RedeemSetup(t.Context(), setup, "bob"); holdfast.KindOf(err) != holdfast.Unauthenticated {
+	if _, _, err := p.RedeemSetup(t.Context(), "192.0.2.7", setup, "bob"); holdfast.KindOf(err) != holdfast.Unauthenticated {
 		t.Errorf("the set-up token worked twice: %v", err)
 	}
 	short, _, err := p.CreateToken(t.Context(), who, NewToken{Name: "short", Kind: holdfast.UserToken, Right: holdfast.MayRead, ExpiresIn: time.Hour})

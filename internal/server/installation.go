@@ -32,8 +32,8 @@ func (s *Server) installationRoutes() {
 		})
 	add(s, route{method: http.MethodPost, path: api.SetupPath, id: "redeem-setup", rule: forAnyone, tag: "installation", summary: "Redeem the one-time set-up link for an admin token", status: http.StatusCreated,
 		about: "The secret of the link is its part after the #. It works once and for a day."},
-		func(ctx context.Context, _ holdfast.Principal, in *setupInput) (api.TokenSecret, error) {
-			secret, t, err := s.config.Platform.RedeemSetup(ctx, in.Body.Secret, in.Body.Name)
+		func(ctx context.Context, who holdfast.Principal, in *setupInput) (api.TokenSecret, error) {
+			secret, t, err := s.config.Platform.RedeemSetup(ctx, who.Source, in.Body.Secret, in.Body.Name)
 			return api.TokenSecret{Secret: secret, Token: viewToken(t, nil)}, err
 		})
 	addList(s, route{method: http.MethodGet, path: api.AuditPath, id: "list-audit", rule: forInstallation, tag: "installation", summary: "The audit trail, the newest first"},
