@@ -140,10 +140,14 @@ type aclTarget struct {
 // diffACL lists the statements that turn the privileges from into to: first what is taken, then what is given.
 func diffACL(t aclTarget, from, to []grant) []string {
 	var out []string
-	for _, group := range groupGrants(subtract(from, to)) {
+	taken, given := groupGrants(subtract(from, to)), groupGrants(subtract(to, from))
+	// Who was granted something may have granted it further: that goes first, and comes last.
+	slices.SortStableFunc(taken, func(a, b []grant) int { return t.depth(b[0].grantor, from) - t.depth(a[0].grantor, from) })
+	slices.SortStableFunc(given, func(a, b []grant) int { return t.depth(a[0].grantor, to) - t.depth(b[0].grantor, to) })
+	for _, group := range taken {
 		out = append(out, t.as(group[0].grantor, t.prefix+"REVOKE "+t.privileges(group)+" ON "+t.on+" FROM "+roleName(group[0].grantee))...)
 	}
-	for _, group := range groupGrants(subtract(to, from)) {
+	for _, group := range given {
 		option := ""
 		if group[0].grantable {
 			option = " WITH GRANT OPTION"
@@ -151,6 +155,18 @@ func diffACL(t aclTarget, from, to []grant) []string {
 		out = append(out, t.as(group[0].grantor, t.prefix+"GRANT "+t.privileges(group)+" ON "+t.on+" TO "+roleName(group[0].grantee)+option)...)
 	}
 	return out
+}
+
+// depth is how many grants lie between the owner and a role that grants.
+func (t aclTarget) depth(grantor string, grants []grant) int {
+	for n := range 8 { // longer chains are not ordered
+		i := slices.IndexFunc(grants, func(g grant) bool { return g.grantee == grantor && g.grantor != grantor })
+		if grantor == t.owner || i < 0 {
+			return n
+		}
+		grantor = grants[i].grantor
+	}
+	return 8
 }
 
 // as runs a grant in the name of the role that made it, where that is not the owner.

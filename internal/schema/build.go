@@ -33,6 +33,11 @@ func (p *planner) nodesFor(a Address, o *op) {
 	case create:
 		own(verbCreate, phaseExpand)
 	case drop:
+		if p.asides[a] {
+			own(verbAside, phaseChange)
+			own(verbRemove, phaseChange)
+			return
+		}
 		own(verbDrop, phaseContract)
 	case alter:
 		phase := phaseChange
@@ -74,6 +79,12 @@ func (p *planner) edgesFor(a Address, o *op) {
 	g.edge(gone, made)
 	g.edge(aside, made)
 	g.edge(made, remove)
+	if remove != nil {
+		for _, d := range p.madeOf(a) {
+			g.edge(remove, p.home(verbDrop, d))
+			g.edge(remove, g.node(verbRemove, d))
+		}
+	}
 	if o.to != nil {
 		for _, d := range p.needs(p.to, o.to) {
 			for _, v := range []verb{verbCreate, verbAlter} {
@@ -86,6 +97,9 @@ func (p *planner) edgesFor(a Address, o *op) {
 				}
 			}
 		}
+	}
+	if up, ok := p.heir(a); ok && o.change == alter && o.to.is("inherited") {
+		g.edge(p.home(verbAlter, up), changed) // what it gets through its parent comes first
 	}
 	if o.from != nil && o.change != keep {
 		for _, d := range p.needs(p.from, o.from) {
@@ -151,6 +165,30 @@ func (p *planner) nameEdges() {
 		}
 	}
 	p.columnEdges()
+	p.durabilityEdges()
+}
+
+// durabilityEdges: a logged table cannot reference one that is not.
+func (p *planner) durabilityEdges() {
+	for _, a := range p.sortedOps() {
+		o := p.ops[a]
+		if a.Kind != KindConstraint || !o.exists() || o.to.attr("type") != "f" {
+			continue
+		}
+		r := o.to.list("ref")
+		if len(r) != 2 {
+			continue
+		}
+		child, parent := p.ops[p.relationOf(a)], p.ops[p.relationOf(Address{KindTable, r[0], r[1], ""})]
+		if child == nil || parent == nil || !child.changed["persistence"] || !parent.changed["persistence"] {
+			continue
+		}
+		first, second := child, parent
+		if parent.to.attr("persistence") == "" {
+			first, second = parent, child
+		}
+		p.graph.edge(p.home(verbAlter, first.to.Address), p.home(verbAlter, second.to.Address))
+	}
 }
 
 // scopes are the name spaces that an object takes a name in.

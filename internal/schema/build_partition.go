@@ -5,6 +5,11 @@ func (p *planner) partitionEdges() {
 	g := &p.graph
 	byParent := map[Address][]*node{}
 	for _, a := range p.sortedOps() {
+		if o := p.ops[a]; a.Kind == KindInheritance && o.from != nil && o.change == recreate {
+			for _, side := range []Address{p.relationIn(p.from, a), p.parentTable(p.from, o.from)} {
+				p.eachPart(false, side, func(part Address) { g.edge(g.node(verbDrop, a), p.home(verbAlter, part)) })
+			}
+		}
 		if o := p.ops[a]; a.Kind == KindPartition && o.from != nil && (o.change == drop || o.change == recreate) {
 			parent := p.parentTable(p.from, o.from)
 			byParent[parent] = append(byParent[parent], p.home(verbDrop, a))

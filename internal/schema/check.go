@@ -32,6 +32,7 @@ type Check struct {
 	OldType    string      `json:"old_type,omitempty"`
 	Using      string      `json:"using,omitempty"`
 	Labels     []string    `json:"labels,omitempty"` // of the enum that values must fit
+	Arrays     bool        `json:"arrays,omitempty"` // the values are arrays of such
 	Bounds     []string    `json:"bounds,omitempty"` // of the partitions that rows must fit; Definition is the partition key
 	Added      [][2]string `json:"added,omitempty"`  // columns that the plan adds to the table, and their value in rows that exist
 	Key        []string    `json:"key,omitempty"`    // the primary key, to name rows by

@@ -78,7 +78,7 @@ func runCheck(ctx context.Context, tx pgx.Tx, c Check) ([]Finding, error) {
 
 // cannotAskYet: the check speaks of something that the plan makes first.
 func cannotAskYet(code string) bool {
-	return strings.HasPrefix(code, "42") || strings.HasPrefix(code, "0A") || code == "22P02" // a value that an enum does not have yet
+	return strings.HasPrefix(code, "42") || strings.HasPrefix(code, "3F") || strings.HasPrefix(code, "0A") || code == "22P02" // a value that an enum does not have yet
 }
 
 func (c Check) run(ctx context.Context, tx pgx.Tx) ([]Finding, error) {
@@ -190,7 +190,7 @@ func (c Check) say(n int64) string {
 	case CheckForeignKey:
 		return fmt.Sprintf("%d rows of %s have no partner in %s", n, table, c.RefTable.Label())
 	case CheckRowsLeave:
-		return fmt.Sprintf("%d rows of %s are set aside with it", n, table)
+		return fmt.Sprintf("%d rows of %s are set aside with it", n, c.Object.Label())
 	case CheckValuesLeave:
 		return fmt.Sprintf("%d values of %s are set aside with it", n, c.Object.Label())
 	}

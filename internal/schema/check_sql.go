@@ -210,7 +210,11 @@ func (c Check) castFunctions() []string {
 		for i, l := range c.Labels {
 			list[i] = literal(l)
 		}
-		fits := column + "::text = ANY (ARRAY[" + strings.Join(list, ", ") + "]::text[])"
+		labels := "(ARRAY[" + strings.Join(list, ", ") + "]::text[])"
+		fits := column + "::text = ANY " + labels
+		if c.Arrays {
+			fits = "NOT EXISTS (SELECT FROM unnest(" + column + "::text[]) AS v WHERE v <> ALL " + labels + ")"
+		}
 		return []string{"CREATE FUNCTION " + tryFunction + head + body(fits), "CREATE FUNCTION " + sameFunction + head + body("true")}
 	}
 	same := "(" + using + ")::" + c.OldType + " IS NOT DISTINCT FROM " + column

@@ -1,6 +1,9 @@
 package schema
 
-import "maps"
+import (
+	"maps"
+	"slices"
+)
 
 // home says which node does something to an object: its own, or that of a larger thing which brings the object or takes it along.
 func (p *planner) home(v verb, a Address) *node {
@@ -60,6 +63,14 @@ func (p *planner) residual(a Address, o *op) (map[string]bool, bool) {
 	for _, k := range []string{"type", "collation", "not_null", "not_null_name", "generated", "expression", "identity", "definition", "enabled"} {
 		if out[k] && parent.changed[k] && parent.to.attr(k) == o.to.attr(k) {
 			delete(out, k)
+		}
+	}
+	if a.Kind == KindTrigger && parent.changed["definition"] {
+		// Replacing the parent's trigger replaces this one too, and enables it.
+		delete(out, "definition")
+		delete(out, "enabled")
+		if o.to.attr("enabled") != parent.to.attr("enabled") {
+			out["enabled"] = true
 		}
 	}
 	return out, o.retype && !parent.retype
@@ -196,7 +207,7 @@ func (p *planner) coverDrop(a Address, o *op) (Address, verb, bool) {
 	switch a.Kind {
 	case KindColumn:
 		if o.from.is("inherited") {
-			if up, ok := p.heir(a); ok {
+			if up, ok := p.heir(a); ok && !p.dropsAlone(up) {
 				return up, verbDrop, true
 			}
 		}
@@ -232,6 +243,27 @@ func (p *planner) coverDrop(a Address, o *op) (Address, verb, bool) {
 		}
 	}
 	return a, verbDrop, false
+}
+
+// dropsAlone says whether a column goes from its table only, because a table that inherited it keeps it.
+func (p *planner) dropsAlone(column Address) bool {
+	if o := p.ops[column]; o == nil || o.change != drop {
+		return false
+	}
+	return slices.ContainsFunc(p.heirsOf(column), func(a Address) bool { return p.ops[a].exists() })
+}
+
+// heirsOf lists the same column in the tables that inherit it.
+func (p *planner) heirsOf(column Address) []Address {
+	var out []Address
+	for _, u := range p.users[p.relationIn(p.from, column)] {
+		if u.Kind == KindInheritance && (u.Schema != column.Schema || u.Name != column.Name) {
+			if a := (Address{KindColumn, u.Schema, u.Name, column.Sub}); p.ops[a] != nil {
+				out = append(out, a)
+			}
+		}
+	}
+	return out
 }
 
 // above finds, for a part that a table inherited, the same part of a parent that goes too.

@@ -179,13 +179,21 @@ func parentsOf(c *Catalog, parts []*Object) []Address {
 	return out
 }
 
-// heir finds, for a part that a table inherited, the same part of a parent to which the table is attached before and after.
+// heir finds, for a part that a table inherited, the same part of a parent to which the table is attached before, after and meanwhile:
+// a change of the parent reaches it.
 func (p *planner) heir(a Address) (Address, bool) {
-	key := [2]string{a.Schema, a.Name}
-	before := parentsOf(p.from, p.parts[false][key])
-	after := parentsOf(p.to, p.parts[true][key])
-	for _, parent := range after {
-		if slices.Contains(before, parent) && p.ops[Address{KindTable, parent.Schema, parent.Name, ""}].exists() {
+	for _, link := range p.parts[true][[2]string{a.Schema, a.Name}] {
+		if link.Kind != KindPartition && link.Kind != KindInheritance {
+			continue
+		}
+		before := p.from.Objects[link.Address]
+		if before == nil || !p.ops[link.Address].exists() {
+			continue
+		}
+		for _, parent := range parentsOf(p.to, []*Object{link}) {
+			if !slices.Contains(parentsOf(p.from, []*Object{before}), parent) || !p.ops[Address{KindTable, parent.Schema, parent.Name, ""}].exists() {
+				continue
+			}
 			up := a
 			up.Schema, up.Name = parent.Schema, parent.Name
 			if p.from.Objects[up] != nil || p.to.Objects[up] != nil {
@@ -204,6 +212,7 @@ func (o *op) exists() bool {
 // spread follows dependencies: what needs an object that is removed, made anew or given another type must be removed before and
 // made anew behind it.
 func (p *planner) spread() {
+	p.looseMergedColumns()
 	var queue []Address
 	for _, a := range p.sortedOps() {
 		if p.disturbs(a) {
@@ -216,6 +225,29 @@ func (p *planner) spread() {
 		for _, z := range p.disturbedBy(a) {
 			if p.disturb(a, z) {
 				queue = append(queue, z)
+			}
+		}
+	}
+}
+
+// looseMergedColumns: a column that two parents pass down can change its type only while the table is attached to neither.
+func (p *planner) looseMergedColumns() {
+	for _, a := range p.sortedOps() {
+		o := p.ops[a]
+		if a.Kind != KindColumn || o.change != alter || !p.retyped(a, o) || !o.from.is("inherited") {
+			continue
+		}
+		var links []*op
+		for _, link := range p.partsIn(false, a, KindInheritance) {
+			for _, parent := range parentsOf(p.from, []*Object{link}) {
+				if p.from.Objects[Address{KindColumn, parent.Schema, parent.Name, a.Sub}] != nil {
+					links = append(links, p.ops[link.Address])
+				}
+			}
+		}
+		for _, l := range links {
+			if len(links) > 1 && l.exists() {
+				l.change = recreate
 			}
 		}
 	}
@@ -285,12 +317,10 @@ func (p *planner) disturb(a, z Address) bool {
 		if victim.retype {
 			return false
 		}
-		if o.change == recreate && slices.Contains(victim.to.Deps, a) {
+		// Another kind of type can come under the same name: an enum that becomes a domain.
+		if slices.Contains(victim.to.Deps, a) || o.change == drop && victim.from.attr("type") == victim.to.attr("type") && p.typeSucceeds(a, victim.to) {
 			victim.retype, victim.change = true, alter
-			if p.inPartitionKey(z) {
-				return p.recreateOf(p.relationOf(z))
-			}
-			return true
+			return true // a table whose partition key it is hears of it as a user of the column
 		}
 		return false
 	case (a.Kind == KindExtension || a.Kind == KindSchema) && o.change == drop:
@@ -359,10 +389,11 @@ func (p *planner) recreateOf(a Address) bool {
 	return true
 }
 
-// inPartitionKey says whether the table's partition key uses the column.
-func (p *planner) inPartitionKey(column Address) bool {
-	r := p.from.relation(column.Schema, column.Name)
-	return r != nil && r.attr("partition_key") != "" && slices.Contains(r.Deps, column)
+// typeSucceeds says whether a type of another kind takes the place and the name of one that goes, under a column.
+func (p *planner) typeSucceeds(gone Address, column *Object) bool {
+	return slices.ContainsFunc(column.Deps, func(d Address) bool {
+		return (d.Kind.isType() || d.Kind.hasColumns()) && d.Kind != gone.Kind && d.Schema == gone.Schema && d.Name == gone.Name
+	})
 }
 
 func (p *planner) relationOf(part Address) Address {

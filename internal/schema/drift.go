@@ -59,7 +59,14 @@ func (c *comparison) reconcile() (from, to *Catalog) {
 	if c.baseline == nil || c.opts.Restore {
 		return renamed, c.target(renamed, nil)
 	}
-	base := newMapping(c.baseline, within(moved, c.baseline), labels).apply()
+	// What was moved out of the way in production was so in what was published, too: it stood where the renamed thing stands now.
+	moved = union(moved, nil)
+	for temp, a := range c.original {
+		moved[a] = temp
+	}
+	m := newMapping(c.baseline, within(moved, c.baseline), labels)
+	c.evict(m)
+	base := m.apply()
 	base = newMapping(base, within(structural, base), nil).apply()
 	return renamed, c.target(renamed, base)
 }
@@ -174,7 +181,7 @@ func (c *comparison) evict(m *mapping) {
 			wanted[nameScope(b, o)] = a
 		}
 	}
-	n := 0
+	n := len(c.original)
 	for _, kinds := range levels() { // the whole before its parts: these go with it
 		m.done, m.names = map[Address]Address{}, map[Address]renames{}
 		for _, a := range m.catalog.Addresses() {
@@ -303,14 +310,24 @@ func (c *comparison) wholes(production *Catalog) {
 	})
 }
 
-// wholeDropped says whether the user answered to drop what the object is a part of.
+// wholeDropped says whether what the object is a part of made room for something renamed, or the user answered to drop it.
 func (c *comparison) wholeDropped(production *Catalog, a Address) bool {
+	if a.Kind == KindSequence || a.Kind == KindSequenceOwner { // it goes with the column that it numbers
+		if s := production.Objects[Address{Kind: KindSequence, Schema: a.Schema, Name: a.Name}]; s != nil {
+			for _, column := range sequenceColumn(production, s) {
+				if c.opts.dropAnswered(column) {
+					return true
+				}
+				a = column
+			}
+		}
+	}
 	for range 4 {
 		up, ok := production.parent(a)
 		if !ok {
 			return false
 		}
-		if _, answered := c.opts.answer("drop", up); answered {
+		if _, answered := c.opts.answer("drop", up); answered || c.original[up] != (Address{}) {
 			return true
 		}
 		a = up

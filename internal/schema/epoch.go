@@ -4,11 +4,10 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // An oid proves that something is the same thing only within one unbroken life of a database: after development is restored to an
@@ -23,27 +22,29 @@ func MarkEpoch(ctx context.Context, conn *pgx.Conn) (string, error) {
 		return "", fmt.Errorf("make an epoch: %w", err)
 	}
 	epoch := hex.EncodeToString(random)
-	script := fmt.Sprintf(`CREATE SCHEMA IF NOT EXISTS %[1]s; CREATE TABLE IF NOT EXISTS %[1]s.epoch (mark text NOT NULL);
-		BEGIN; DELETE FROM %[1]s.epoch; INSERT INTO %[1]s.epoch VALUES (%[2]s); COMMIT`, HiddenPrefix, literal(epoch))
+	script := "CREATE SCHEMA IF NOT EXISTS " + HiddenPrefix + "; COMMENT ON SCHEMA " + HiddenPrefix + " IS " + literal(epochMark+epoch)
 	if _, err := conn.Exec(ctx, script, pgx.QueryExecModeSimpleProtocol); err != nil {
 		return "", fmt.Errorf("mark the epoch of development: %w", err)
 	}
 	return epoch, nil
 }
 
+// epochMark begins the comment that holds the epoch. It is a comment and no row: rows would be sent to whoever subscribes to all tables.
+const epochMark = "holdfast epoch "
+
 // readEpoch returns the mark of the last publish, or "" where there is none.
 func readEpoch(ctx context.Context, db Querier) (string, error) {
-	rows, err := db.Query(ctx, "SELECT mark FROM "+HiddenPrefix+".epoch")
-	if err == nil {
-		var mark string
-		mark, err = pgx.CollectOneRow(rows, pgx.RowTo[string])
-		if err == nil {
-			return mark, nil
-		}
+	rows, err := db.Query(ctx, "SELECT coalesce(pg_catalog.obj_description(pg_catalog.to_regnamespace("+literal(HiddenPrefix)+"), 'pg_namespace'), '')")
+	if err != nil {
+		return "", fmt.Errorf("read the epoch: %w", err)
 	}
-	var refused *pgconn.PgError
-	if errors.Is(err, pgx.ErrNoRows) || errors.As(err, &refused) && (refused.Code == "42P01" || refused.Code == "3F000") {
+	comment, err := pgx.CollectOneRow(rows, pgx.RowTo[string])
+	if err != nil {
+		return "", fmt.Errorf("read the epoch: %w", err)
+	}
+	epoch, marked := strings.CutPrefix(comment, epochMark)
+	if !marked {
 		return "", nil
 	}
-	return "", fmt.Errorf("read the epoch: %w", err)
+	return epoch, nil
 }

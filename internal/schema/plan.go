@@ -91,17 +91,8 @@ func (p *Plan) SQL() string {
 
 // Compute makes the plan. It reads nothing but its arguments and changes none of them.
 func Compute(in Input) (*Plan, error) {
-	plan := &Plan{From: in.Production.Fingerprint()}
-	development := prepare(in.Development, in.Options.Roles)
-	baseline := in.Baseline
-	if baseline != nil {
-		baseline = prepare(baseline, in.Options.Roles)
-	}
-	if major(in.Production) != major(in.Development) && major(in.Production) < major(in.Development) {
-		plan.Notes = append(plan.Notes, fmt.Sprintf("production runs PostgreSQL %d, development %d", major(in.Production), major(in.Development)))
-	}
-	c := &comparison{plan: plan, opts: in.Options, baseline: baseline, development: development, production: in.Production}
-	from, to := c.reconcile()
+	c, from, to := in.compare()
+	plan := c.plan
 	p := newPlanner(from, to, in.Options, plan)
 	p.original = c.original
 	p.ask()
@@ -113,13 +104,34 @@ func Compute(in Input) (*Plan, error) {
 	}
 	plan.Preludes = len(c.statements)
 	plan.Statements = slices.Concat(c.statements, plan.Statements)
-	if plan.needsTombstones && in.Production.Hidden[Address{Kind: KindSchema, Name: TombstoneSchema}] == nil {
-		make := statement(Address{Kind: KindSchema, Name: TombstoneSchema}, "make the place where dropped things are kept", "CREATE SCHEMA IF NOT EXISTS "+quote(TombstoneSchema))
-		plan.Statements = slices.Insert(plan.Statements, plan.Preludes, make)
-	}
-	groupStatements(plan)
+	plan.finish(in.Production)
 	plan.To = to.Fingerprint()
 	return plan, nil
+}
+
+// compare brings the three catalogues to a common set of names: production as it is then, and as it shall be.
+func (in Input) compare() (c *comparison, from, to *Catalog) {
+	plan := &Plan{From: in.Production.Fingerprint()}
+	development := prepare(in.Development, in.Options.Roles)
+	baseline := in.Baseline
+	if baseline != nil {
+		baseline = prepare(baseline, in.Options.Roles)
+	}
+	if major(in.Production) < major(in.Development) {
+		plan.Notes = append(plan.Notes, fmt.Sprintf("production runs PostgreSQL %d, development %d", major(in.Production), major(in.Development)))
+	}
+	c = &comparison{plan: plan, opts: in.Options, baseline: baseline, development: development, production: in.Production}
+	from, to = c.reconcile()
+	return c, from, to
+}
+
+// finish makes the place for what is set aside, where the database has none, and numbers the transactions.
+func (p *Plan) finish(database *Catalog) {
+	if p.needsTombstones && database.Hidden[Address{Kind: KindSchema, Name: TombstoneSchema}] == nil {
+		make := statement(Address{Kind: KindSchema, Name: TombstoneSchema}, "make the place where dropped things are kept", "CREATE SCHEMA IF NOT EXISTS "+quote(TombstoneSchema))
+		p.Statements = slices.Insert(p.Statements, p.Preludes, make)
+	}
+	groupStatements(p)
 }
 
 func major(c *Catalog) int { return c.Version / 10000 }

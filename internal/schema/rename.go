@@ -148,6 +148,8 @@ type renamer struct {
 	now        map[Address]Address // where an object is at this point of the statements, where it differs
 	statements []Statement
 	temporary  int
+	movers     []step             // everything that gets another name, of every level
+	aside      map[Address]string // temporary names of what a later level renames, but an earlier one wants the name of
 }
 
 // step is one rename that remains to be done.
@@ -172,16 +174,45 @@ func levels() [][]Kind {
 
 // write lists the renames level by level. It is called once the mapping is complete.
 func (r *renamer) write() {
-	for _, kinds := range levels() {
-		var todo []step
-		for _, a := range r.catalog.Addresses() {
-			if slices.Contains(kinds, a.Kind) && r.ownName(a) {
-				todo = append(todo, step{r.catalog.Objects[a], r.mapping.address(a)})
+	r.aside = map[Address]string{}
+	byLevel := make([][]step, len(levels()))
+	for _, a := range r.catalog.Addresses() {
+		if !canRename(a.Kind) || !r.ownName(a) {
+			continue
+		}
+		s := step{r.catalog.Objects[a], r.mapping.address(a)}
+		r.movers = append(r.movers, s)
+		for i, kinds := range levels() {
+			if slices.Contains(kinds, a.Kind) {
+				byLevel[i] = append(byLevel[i], s)
 			}
 		}
+	}
+	for _, todo := range byLevel {
 		r.level(todo)
 	}
 	r.labels()
+}
+
+// makeRoom gives a temporary name to what a later level renames, where this step wants the name that it still has: a sequence that
+// becomes a table's name.
+func (r *renamer) makeRoom(s step, todo []step) {
+	want := nameScope(s.target, s.object)
+	for _, m := range r.movers {
+		if slices.ContainsFunc(todo, func(t step) bool { return t.object == m.object }) {
+			continue
+		}
+		at := r.current(m.object)
+		if _, done := r.now[m.object.Address]; done || nameScope(at, m.object) != want || at == m.target {
+			continue
+		}
+		r.temporary++
+		name := fmt.Sprintf("%s_tmp_%d", HiddenPrefix, r.temporary)
+		subject := m.object.clone()
+		subject.Address = at
+		r.statements = append(r.statements, statement(m.target, "make room for "+s.target.String(), renameSQL(subject, at, name)))
+		r.aside[m.object.Address] = name
+	}
 }
 
 // ownName says whether the object needs a statement of its own: not when only the whole that it is part of moves.
@@ -247,6 +278,7 @@ func (r *renamer) level(todo []step) {
 				rest = append(rest, s)
 				continue
 			}
+			r.makeRoom(s, todo)
 			r.rename(s.object, s.target)
 			progress = true
 		}
@@ -308,6 +340,15 @@ func (r *renamer) current(o *Object) Address {
 	if a, ok := r.now[o.Address]; ok {
 		return a
 	}
+	a := r.followed(o)
+	if name, ok := r.aside[o.Address]; ok {
+		setOwnName(&a, name)
+	}
+	return a
+}
+
+// followed is where the object is because its whole was renamed.
+func (r *renamer) followed(o *Object) Address {
 	switch a := o.Address; {
 	case a.Kind == KindDomainConstraint:
 		d := r.mapping.address(Address{Kind: KindDomain, Schema: a.Schema, Name: a.Name})
@@ -332,6 +373,9 @@ func (r *renamer) current(o *Object) Address {
 func (r *renamer) rename(o *Object, target Address) {
 	at := r.current(o)
 	subject := o.clone()
+	if arguments, ok := o.Attrs["identity_arguments"]; ok { // types have their new names by now
+		subject.Attrs["identity_arguments"] = r.mapping.text(o, arguments, false)
+	}
 	say := func(sql string) {
 		st := statement(target, "rename "+o.String()+" to "+target.Label(), sql)
 		if tables := r.lockedBy(o); len(tables) > 0 {
@@ -361,6 +405,9 @@ func (r *renamer) rename(o *Object, target Address) {
 			sql = "ALTER TYPE " + at.tableName() + " RENAME ATTRIBUTE " + quote(at.Sub) + " TO " + quote(target.Sub) + " CASCADE"
 		}
 		say(sql)
+	}
+	if o.Kind == KindRange && strings.HasPrefix(o.Schema, HiddenPrefix) {
+		r.statements = append(r.statements, nameConstructors(o, qualify(target.Schema, target.Name), target.Schema, target.Name))
 	}
 	r.now[o.Address] = target
 }

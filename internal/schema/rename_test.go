@@ -2,6 +2,7 @@ package schema
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -78,6 +79,40 @@ func TestRenamesKeepRows(t *testing.T) {
 				}
 				if got := show(t, production.conn, c.sections["SHOW"]); got != want.shows {
 					t.Errorf("rows %q, want %q", got, want.shows)
+				}
+			})
+		})
+	}
+}
+
+// Renames in every combination with other changes, in circles, and onto names that something else had.
+func TestRenamesKeepRowsInCombinations(t *testing.T) {
+	text, err := os.ReadFile("testdata/renames.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range parseCases(string(text)) {
+		t.Run(c.title, func(t *testing.T) {
+			t.Parallel()
+			production := newDatabase(t, "CREATE TABLE only_to_shift_oids (); DROP TABLE only_to_shift_oids;"+c.sections["BASE"])
+			load(t, production.conn, c.sections["DATA"])
+			development := newDatabase(t, c.sections["BASE"])
+			if _, err := MarkEpoch(t.Context(), development.conn); err != nil {
+				t.Fatal(err)
+			}
+			baseline := read(t, development.conn)
+			load(t, development.conn, c.sections["CHANGE"])
+			plan := publishPlan(t, baseline, production, development, Options{Tombstones: true, AllowLossy: true, Answers: answers(t, []string{"drop:*"})})
+			for _, f := range findings(t, production, plan) {
+				if f.Verdict == Blocks {
+					t.Errorf("finding: %s", f.Text)
+				}
+			}
+			converge(t, production, development, plan, func() {
+				if want := strings.TrimSpace(c.sections["ROWS"]); want != "" {
+					if got := show(t, production.conn, c.sections["SHOW"]); got != want {
+						t.Errorf("rows %q, want %q\n%s", got, want, plan.SQL())
+					}
 				}
 			})
 		})

@@ -303,7 +303,8 @@ func (m *mapping) attr(o *Object, k, v string) string {
 	case "server":
 		return m.address(Address{Kind: KindServer, Name: v}).Name
 	}
-	return m.text(o, v, o.Kind == KindView || o.Kind == KindMatView || o.Kind == KindRule || o.Kind == KindPolicy || o.Kind.isRoutine())
+	query := k == "definition" && (o.Kind == KindView || o.Kind == KindMatView || o.Kind == KindRule || o.Kind.isRoutine()) || o.Kind == KindPolicy
+	return m.text(o, v, query)
 }
 
 // columns maps names of columns of the object's own table.

@@ -28,7 +28,7 @@ func (m *mapping) namesFor(o *Object) renames {
 		}
 		if a.Schema != "" && (a.Schema != b.Schema || a.Name != b.Name) && !a.Kind.onRelation() {
 			r.qualified[qualifyPlain(a.Schema, a.Name)] = serverQuote(b.Schema) + "." + serverQuote(b.Name)
-			if a.Kind.isRelation() && a.Name != b.Name {
+			if a.Kind.hasColumns() && a.Kind != KindComposite && a.Name != b.Name {
 				r.tables[qualifyPlain(a.Schema, a.Name)] = a.Name
 			}
 		}
@@ -70,14 +70,16 @@ func (m *mapping) text(o *Object, sql string, query bool) string {
 		return sql
 	}
 	tokens := tokenize(sql)
+	head := query && o.Kind.isRoutine() // up to BEGIN ATOMIC the names are those of types
 	var b strings.Builder
 	for i := 0; i < len(tokens); i++ {
 		t := tokens[i]
+		head = head && !t.is("ATOMIC")
 		if key, ok := pairAt(tokens, i); ok {
 			if new, renamed := r.qualified[key]; renamed {
 				b.WriteString(new)
 				i += 2
-				if alias, ok := r.tables[key]; ok && query && !aliased(tokens, i) {
+				if alias, ok := r.tables[key]; ok && query && !head && !aliased(tokens, i) {
 					b.WriteString(" " + serverQuote(alias))
 				}
 				continue
@@ -87,7 +89,7 @@ func (m *mapping) text(o *Object, sql string, query bool) string {
 			continue
 		}
 		switch {
-		case t.name() != "" && r.columns[t.name()] != "" && !followedByCall(tokens, i):
+		case t.name() != "" && r.columns[t.name()] != "" && !followedByCall(tokens, i) && !printedKeyword(t):
 			b.WriteString(serverQuote(r.columns[t.name()]))
 		case t.kind == tokenString:
 			b.WriteString(r.label(tokens, i))
@@ -130,17 +132,27 @@ func isClause(t token) bool {
 
 func followedByCall(tokens []token, i int) bool { return i+1 < len(tokens) && tokens[i+1].is("(") }
 
-// label rewrites 'value'::schema.type where the type's label gets another name.
+// printedKeyword: the server prints keywords in capitals and identifiers without quotes only where they are small, so that the KEY of
+// PRIMARY KEY is no column of that name.
+func printedKeyword(t token) bool { return t.kind == tokenWord && t.text != strings.ToLower(t.text) }
+
+// label rewrites 'value'::schema.type where the type's label gets another name, and 'schema.name'::regclass.
 func (r renames) label(tokens []token, i int) string {
 	text := tokens[i].text
 	if i+3 >= len(tokens) || !tokens[i+1].is(":") || !tokens[i+2].is(":") {
+		return text
+	}
+	value := strings.ReplaceAll(strings.Trim(text, "'"), "''", "'")
+	if tokens[i+3].is("regclass") {
+		if new, ok := r.qualified[unquoteAll(value)]; ok {
+			return literal(new)
+		}
 		return text
 	}
 	key, ok := pairAt(tokens, i+3)
 	if !ok || r.labels[key] == nil {
 		return text
 	}
-	value := strings.ReplaceAll(strings.Trim(text, "'"), "''", "'")
 	if new, ok := r.labels[key][value]; ok {
 		return literal(new)
 	}

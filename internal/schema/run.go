@@ -149,13 +149,15 @@ func (p *planner) sameOrder(composite Address) bool {
 func (p *planner) chooseAsides() {
 	for _, a := range p.sortedOps() {
 		o := p.ops[a]
-		if o.change != recreate {
+		if o.change != recreate && o.change != drop {
 			continue
 		}
 		switch {
 		case a.Kind.isType() || a.Kind == KindCollation:
-			p.asides[a] = slices.ContainsFunc(p.users[a], func(u Address) bool { return p.ops[u] != nil && p.ops[u].retype })
-		case a.Kind == KindIndex:
+			p.asides[a] = slices.ContainsFunc(p.users[a], func(u Address) bool {
+				return p.ops[u] != nil && p.ops[u].retype && (o.change == recreate || p.typeSucceeds(a, p.ops[u].to))
+			})
+		case a.Kind == KindIndex && o.change == recreate:
 			table := p.relationIn(p.from, a)
 			p.asides[a] = p.opts.online() && table.Kind == KindTable && p.relationIn(p.to, a) == table && p.hasRows(table) && !o.to.is("partitioned") && !o.from.is("partitioned") &&
 				!p.attachedIndex(o.from) && !slices.ContainsFunc(slices.Concat(o.from.Deps, o.to.Deps), p.disturbs)
@@ -164,6 +166,28 @@ func (p *planner) chooseAsides() {
 			delete(p.asides, a)
 		}
 	}
+	// What stays for a while keeps what it is made of: the enum under a domain under a column.
+	for again := true; again; {
+		again = false
+		for a := range p.asides {
+			for _, d := range p.madeOf(a) {
+				if n := p.ops[d]; a.Kind.isType() && d.Kind.isType() && !p.asides[d] && n != nil && n.change == recreate {
+					p.asides[d], again = true, true
+				}
+			}
+		}
+	}
+}
+
+// madeOf are the dependencies of an object before, with those of its fields.
+func (p *planner) madeOf(a Address) []Address {
+	out := slices.Clip(p.from.Objects[a].Deps)
+	if a.Kind == KindComposite {
+		for _, f := range p.partsIn(false, a, KindColumn) {
+			out = append(out, f.Deps...)
+		}
+	}
+	return out
 }
 
 // write emits the statements of the ordered nodes.
@@ -204,7 +228,7 @@ func (p *planner) intervals(order []*node) [][2]int {
 	var out [][2]int
 	for _, a := range p.sortedOps() {
 		o := p.ops[a]
-		if o.change != recreate || p.asides[a] && a.Kind == KindIndex {
+		if o.change != recreate && !p.asides[a] || p.asides[a] && a.Kind == KindIndex {
 			continue
 		}
 		begin, end := -1, -1
@@ -250,6 +274,12 @@ func (p *planner) writeNode(w *writer, n *node) {
 	case verbAside:
 		name := qualify(o.from.Schema, o.from.Name)
 		w.add(statement(a, "let the old "+o.from.String()+" make room", "ALTER "+sqlKind(a.Kind)+" "+name+" RENAME TO "+quote(asideName(o.from))))
+		if m := o.from.attr("multirange"); m != "" {
+			w.add(statement(a, "let the old "+o.from.String()+" make room", "ALTER TYPE "+m+" RENAME TO "+quote(asideMultirange(o.from))))
+			for _, t := range []string{asideName(o.from), asideMultirange(o.from)} {
+				w.add(nameConstructors(o.from, qualify(o.from.Schema, t), o.from.Schema, t))
+			}
+		}
 	case verbRemove:
 		p.writeRemove(w, o.from)
 	case verbDrop:
@@ -319,7 +349,8 @@ func (p *planner) refuse() {
 				}
 			}
 			for _, d := range o.to.Deps {
-				if p.to.Objects[d] == nil {
+				known := slices.ContainsFunc(p.plan.Problems, func(x Problem) bool { return x.Object == a })
+				if p.to.Objects[d] == nil && !known {
 					p.plan.Problems = append(p.plan.Problems, Problem{a, fmt.Sprintf("it needs %s, which will not be there", d)})
 				}
 			}

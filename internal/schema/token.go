@@ -210,12 +210,27 @@ func SplitStatements(script string) []string {
 }
 
 func splitTokens(tokens []token) [][]token {
-	var out [][]token
+	pieces := splitPieces(tokens)
+	out := make([][]token, len(pieces))
+	for i, p := range pieces {
+		out[i] = p.tokens
+	}
+	return out
+}
+
+// piece is a statement's tokens and where they begin among the script's.
+type piece struct {
+	begin  int
+	tokens []token
+}
+
+func splitPieces(tokens []token) []piece {
+	var out []piece
 	begin, parens, blocks := 0, 0, 0
 	var last token // the last token that is not space
 	flush := func(end int) {
 		if part := tokens[begin:end]; len(solid(part)) > 0 {
-			out = append(out, part)
+			out = append(out, piece{begin, part})
 		}
 	}
 	for i, t := range tokens {

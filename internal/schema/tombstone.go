@@ -27,6 +27,7 @@ type tombstoneNote struct {
 	Comment  string  `json:"comment,omitempty"`
 	Publish  string  `json:"publish,omitempty"`
 	Rebuilt  bool    `json:"rebuilt,omitempty"` // a table whose rows went into its successor
+	Only     bool    `json:"only,omitempty"`    // a column that tables below its own kept
 }
 
 func (n tombstoneNote) String() string {
@@ -159,8 +160,8 @@ func (w *writer) setTableAside(o *Object) {
 	lossy := p.ops[o.Address].change == drop && p.copiesRows(o.Address)
 	move := statement(o.Address, "set "+o.Label()+" aside with its rows", "ALTER TABLE "+qualify(o.Schema, name)+" SET SCHEMA "+quote(TombstoneSchema)).locking(AccessExclusive, o.Address)
 	if lossy {
-		move = move.hazard(Lossy, "its rows are out of sight; they are kept until the grace period ends").hazard(Breaking, "statements that name "+o.Label()+" fail")
-		p.check(Check{Kind: CheckRowsLeave, Object: o.Address, Table: o.Address})
+		move = move.hazard(Lossy, "its rows are out of sight; they are kept until the grace period ends").hazard(Breaking, "statements that name "+p.originalOf(o.Address).Label()+" fail")
+		p.check(Check{Kind: CheckRowsLeave, Object: p.originalOf(o.Address), Table: o.Address})
 	}
 	note := tombstoneNote{Kind: KindTable, Original: p.originalOf(o.Address), Comment: o.attr("comment"), Publish: p.opts.Publish, Rebuilt: !lossy}
 	w.add(move, statement(o.Address, "note what it was", "COMMENT ON TABLE "+qualify(TombstoneSchema, name)+" IS "+literal(note.String())))
@@ -217,7 +218,24 @@ func (w *writer) setAside(o *Object) {
 	}
 	w.add(statement(o.Address, "set "+o.String()+" aside", "ALTER "+kind+" "+under(at)+" RENAME TO "+quote(name)),
 		statement(o.Address, "set "+o.String()+" aside", "ALTER "+kind+" "+under(name)+" SET SCHEMA "+quote(TombstoneSchema)))
+	if m := o.attr("multirange"); m != "" { // it does not go with its range
+		schema, old, _ := strings.Cut(unquoteAll(m), "\x00")
+		if p.asides[o.Address] {
+			old = asideMultirange(o)
+		}
+		temp := shorten(name + "_multirange")
+		w.add(statement(o.Address, "set the multirange of "+o.String()+" aside", "ALTER TYPE "+qualify(schema, old)+" RENAME TO "+quote(temp)),
+			statement(o.Address, "set the multirange of "+o.String()+" aside", "ALTER TYPE "+qualify(schema, temp)+" SET SCHEMA "+quote(TombstoneSchema)))
+		for _, t := range []string{name, temp} {
+			w.add(nameConstructors(o, qualify(TombstoneSchema, t), TombstoneSchema, t))
+		}
+	}
 	p.plan.needsTombstones = true
+}
+
+// asideMultirange is the name of a range's multirange type in the meantime.
+func asideMultirange(o *Object) string {
+	return shorten(HiddenPrefix + "_oldm_" + o.Name + "_" + checksum(o.Schema+"."+o.Name))
 }
 
 // asideName is the name of a type while its successor is there already.
@@ -244,26 +262,55 @@ func (w *writer) setColumnAside(o *Object, removal Statement) {
 	} else {
 		key = digest(rest, "") + " AS k, row_number() OVER (PARTITION BY " + digest(rest, "") + ") AS n"
 	}
-	note.Keys, note.Digest = p.numbersOf(table.Address, keys), p.numbersOf(table.Address, rest)
+	note.Keys, note.Digest, note.Only = p.numbersOf(table.Address, keys), p.numbersOf(table.Address, rest), p.dropsAlone(o.Address)
+	source := onlyWord(note.Only) + table.tableName()
 	side := shorten(fmt.Sprintf("%d_%d_%s_%s", o.ID.OID, o.ID.Sub, o.Name, o.Sub))
 	p.plan.needsTombstones = true
-	copying := statement(o.Address, "keep the values of "+o.Label()+" aside", "CREATE TABLE "+qualify(TombstoneSchema, side)+" AS SELECT "+key+", "+value+" AS value FROM "+table.tableName())
+	unlogged := p.publishesAll()
+	create := "CREATE TABLE "
+	if unlogged {
+		create = "CREATE UNLOGGED TABLE "
+	}
+	copying := statement(o.Address, "keep the values of "+o.Label()+" aside", create+qualify(TombstoneSchema, side)+" AS SELECT "+key+", "+value+" AS value FROM "+source)
 	lock := statement(o.Address, "let writers of "+table.Label()+" wait", "LOCK TABLE "+table.tableName()+" IN SHARE ROW EXCLUSIVE MODE").locking(ShareRowExclusive, table.Address)
 	comment := statement(o.Address, "note what it was", "COMMENT ON TABLE "+qualify(TombstoneSchema, side)+" IS "+literal(note.String()))
 	if p.hasRows(table.Address) {
 		copying = copying.scanning().locking(ShareRowExclusive, table.Address).hazard(Locking, "writers wait while the values are copied")
 		removal = removal.hazard(Lossy, "its values are out of sight; they are kept until the grace period ends")
-		p.check(Check{Kind: CheckValuesLeave, Object: o.Address, Table: table.Address, Columns: []string{o.Sub}})
+		p.check(Check{Kind: CheckValuesLeave, Object: p.originalOf(o.Address), Table: table.Address, Columns: []string{o.Sub}})
 	}
+	steps := []Statement{lock, copying}
+	if unlogged {
+		steps = append(steps, statement(o.Address, "make that survive a crash", "ALTER TABLE "+qualify(TombstoneSchema, side)+" SET LOGGED"))
+	}
+	steps = append(steps, comment, removal)
 	// One transaction: what is written between the copy and the removal would be lost.
 	together := asideGroup - len(p.plan.Statements)
-	for _, s := range []*Statement{&lock, &copying, &comment, &removal} {
-		s.Group = together
+	for i := range steps {
+		steps[i].Group = together
 	}
-	w.add(lock, copying, comment, removal)
+	w.add(steps...)
 	if keys != nil {
 		w.add(statement(o.Address, "note how its rows are found", "ALTER TABLE "+qualify(TombstoneSchema, side)+" ADD PRIMARY KEY ("+keyNames(len(keys))+")"))
 	}
+}
+
+// publishesAll says whether production publishes all of its tables: then rows that go into a table of our own would be sent to
+// subscribers that have no such table, and replication would stop. What is written while a table becomes logged is not sent.
+func (p *planner) publishesAll() bool {
+	for a, o := range p.from.Objects {
+		if a.Kind == KindPublication && o.is("all_tables") {
+			return true
+		}
+	}
+	return false
+}
+
+func onlyWord(only bool) string {
+	if only {
+		return "ONLY "
+	}
+	return ""
 }
 
 // rowKey says how rows of a table are recognised later: by the primary key where it stays, otherwise by all that stays.
@@ -368,7 +415,8 @@ func (w *writer) fillColumn(o *Object) {
 			value = "s.value::text::" + o.attr("type")
 		}
 		var on []string
-		sql := "UPDATE " + o.tableName() + " AS t SET " + quote(o.Sub) + " = " + value + " FROM " + sqlName(side) + " AS s"
+		home := onlyWord(note.Only) + o.tableName()
+		sql := "UPDATE " + home + " AS t SET " + quote(o.Sub) + " = " + value + " FROM " + sqlName(side) + " AS s"
 		if len(note.Keys) > 0 {
 			for i, k := range p.namesOf(p.relationIn(p.from, o.Address), note.Keys) {
 				on = append(on, "t."+quote(k)+" = s.k"+strconv.Itoa(i+1))
@@ -376,7 +424,7 @@ func (w *writer) fillColumn(o *Object) {
 			sql += " WHERE " + strings.Join(on, " AND ")
 		} else {
 			d := digest(p.namesOf(p.relationIn(p.from, o.Address), note.Digest), "r.")
-			sql += ", (SELECT r.tableoid AS home, r.ctid AS place, " + d + " AS k, row_number() OVER (PARTITION BY " + d + ") AS n FROM " + o.tableName() + " AS r) AS x" +
+			sql += ", (SELECT r.tableoid AS home, r.ctid AS place, " + d + " AS k, row_number() OVER (PARTITION BY " + d + ") AS n FROM " + home + " AS r) AS x" +
 				" WHERE t.tableoid = x.home AND t.ctid = x.place AND x.k = s.k AND x.n = s.n"
 		}
 		w.add(statement(o.Address, "bring back the values of "+o.Label(), sql).locking(AccessExclusive, table).scanning().hazard(Locking, "every row is written under the lock"))
@@ -417,7 +465,8 @@ func (w *writer) copyRows(table Address) {
 			continue
 		}
 		value := quote(c.Sub)
-		if using, _ := p.conversion(f, c, p.ops[c.Address].retype); using != "" && f.attr("type") != c.attr("type") {
+		anew := p.ops[c.Address].retype || slices.ContainsFunc(c.Deps, func(d Address) bool { return d.Kind.isType() && p.ops[d] != nil && p.ops[d].change == recreate })
+		if using, _ := p.conversion(f, c, anew); using != "" && (anew || f.attr("type") != c.attr("type")) {
 			value = using
 		}
 		into, values = append(into, quote(c.Sub)), append(values, value)

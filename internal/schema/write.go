@@ -231,6 +231,8 @@ func (w *writer) alterOther(from, o *Object, changed map[string]bool) bool {
 		return w.alterEnum(from, o)
 	case KindDomain:
 		return w.alterDomain(from, o, changed)
+	case KindRange:
+		return w.alterRange(from, o, changed)
 	case KindOperator:
 		return w.alterOperator(o, changed)
 	case KindOperatorFamily:

@@ -19,6 +19,11 @@ func (w *writer) addColumn(o *Object) {
 		st = w.addColumnHazards(o, st)
 	}
 	w.add(st)
+	for _, a := range w.p.heirsOf(o.Address) {
+		if h := w.p.ops[a]; h.exists() && !h.from.is("inherited") && h.to.is("inherited") && !h.to.is("merged") {
+			w.add(statement(a, "note that "+a.String()+" is inherited", mergedSQL(h.to)))
+		}
+	}
 	w.fillColumn(o)
 	w.columnExtras(o, nil, changedAttrs(&Object{Address: o.Address}, o))
 	if s := w.p.identitySequence(o); s != nil {
@@ -308,7 +313,8 @@ func (w *writer) dropColumn(o *Object) {
 	if table.Kind == KindView || table.Kind == KindMatView {
 		return
 	}
-	st := statement(o.Address, "drop "+o.String(), "ALTER TABLE "+o.tableName()+" DROP COLUMN "+quote(o.Sub)).locking(AccessExclusive, table)
+	only := onlyWord(w.p.dropsAlone(o.Address))
+	st := statement(o.Address, "drop "+o.String(), "ALTER TABLE "+only+o.tableName()+" DROP COLUMN "+quote(o.Sub)).locking(AccessExclusive, table)
 	if p := w.p.ops[o.Address]; p.change == recreate && o.attr("generated") != "" && p.to.attr("generated") != "" {
 		w.add(st) // its values are computed again
 		return

@@ -17,6 +17,12 @@ func checksum(text string) string {
 func (w *writer) changeType(from, o *Object, retype bool) {
 	table := w.p.relationOf(o.Address)
 	using, lossy := w.p.conversion(from, o, retype)
+	if composite, ok := w.p.arrayOfComposites(o); ok && retype && w.p.opts.chosen("using", o.Address) == "" {
+		helper := qualify(o.Schema, helperName("convert", o.Address))
+		w.add(w.p.arrayConversion(helper, o, composite))
+		defer w.add(statement(o.Address, "remove the helper that converted "+o.Label(), "DROP FUNCTION "+helper))
+		using = helper + "(" + quote(o.Sub) + ")"
+	}
 	sql := "ALTER TABLE " + o.tableName() + " ALTER COLUMN " + quote(o.Sub) + " TYPE " + o.attr("type") + collateClause(o)
 	if using != "" {
 		sql += " USING " + using
@@ -33,7 +39,7 @@ func (w *writer) changeType(from, o *Object, retype bool) {
 			st = st.hazard(DataBlocks, "values that the new type cannot hold make it fail")
 		} else if lossy {
 			st = st.hazard(Lossy, "values that do not fit are changed or refused").hazard(DataBlocks, "values that cannot be converted make it fail")
-			w.p.check(Check{Kind: CheckCast, Object: o.Address, Table: table, Columns: []string{o.Sub}, Type: o.attr("type"), OldType: from.attr("type"), Using: using, Labels: w.p.newLabels(o)})
+			w.p.check(Check{Kind: CheckCast, Object: o.Address, Table: table, Columns: []string{o.Sub}, Type: o.attr("type"), OldType: from.attr("type"), Using: using, Labels: w.p.newLabels(o), Arrays: strings.HasSuffix(w.p.baseType(w.p.to, o.attr("type_name")), "[]")})
 		}
 	}
 	if from.attr("type") != o.attr("type") {
@@ -47,11 +53,16 @@ func (p *planner) storesComposite(o *Object) bool {
 	return slices.ContainsFunc(o.Deps, func(d Address) bool { return d.Kind == KindComposite })
 }
 
-// newLabels are the labels of the enum that the column gets, when its type is one.
+// newLabels are the labels of the enum that the column gets, when its type is one, an array of one, or a domain over one.
 func (p *planner) newLabels(o *Object) []string {
 	for _, d := range o.Deps {
-		if d.Kind == KindEnum && !strings.HasSuffix(o.attr("type"), "[]") {
+		switch {
+		case d.Kind == KindEnum:
 			return p.to.Objects[d].list("labels")
+		case d.Kind == KindDomain && p.to.Objects[d] != nil:
+			if labels := p.newLabels(p.to.Objects[d]); labels != nil {
+				return labels
+			}
 		}
 	}
 	return nil
@@ -60,13 +71,17 @@ func (p *planner) newLabels(o *Object) []string {
 // conversion says how values reach the new type: an answer of the user, nothing where the server converts by itself, a cast where
 // one exists, and text as the bridge otherwise. The second result says whether values can change or fail.
 func (p *planner) conversion(from, o *Object, retype bool) (using string, lossy bool) {
-	c := quote(o.Sub)
 	if answer := p.opts.chosen("using", o.Address); answer != "" {
 		return answer, true
 	}
+	return p.converted(quote(o.Sub), from, o, retype)
+}
+
+// converted is conversion for any expression c that has the old column's type.
+func (p *planner) converted(c string, from, o *Object, retype bool) (using string, lossy bool) {
 	oldType, newType := from.attr("type"), o.attr("type")
 	if retype {
-		return p.throughText(from, o), true
+		return p.throughText(c, oldType, o), true
 	}
 	if from.attr("type_name") == o.attr("type_name") {
 		if !narrows(oldType, newType) {
@@ -91,7 +106,7 @@ func (p *planner) conversion(from, o *Object, retype bool) (using string, lossy 
 	case isString(oldBase):
 		return c + "::" + newType, true
 	}
-	return p.throughText(from, o), true
+	return p.throughText(c, oldType, o), true
 }
 
 func (p *planner) maybeCut(column, newType string) string {
@@ -102,10 +117,9 @@ func (p *planner) maybeCut(column, newType string) string {
 }
 
 // throughText converts by way of the values' text; a composite type field by field, because its text goes by position.
-func (p *planner) throughText(from, o *Object) string {
-	c := quote(o.Sub)
+func (p *planner) throughText(c, oldType string, o *Object) string {
 	name := o.attr("type")
-	if strings.HasSuffix(name, "[]") {
+	if strings.HasSuffix(name, "[]") && strings.HasSuffix(oldType, "[]") {
 		return c + "::text[]::" + name
 	}
 	for _, d := range o.Deps {
@@ -117,16 +131,47 @@ func (p *planner) throughText(from, o *Object) string {
 }
 
 // rowConversion builds the new row from the old one's fields.
-func (p *planner) rowConversion(column string, composite Address, name string) string {
+func (p *planner) rowConversion(value string, composite Address, name string) string {
 	var fields []string
 	for _, f := range p.partsIn(true, composite, KindColumn) {
-		if p.from.Objects[f.Address] == nil {
+		was := p.from.Objects[f.Address]
+		if was == nil {
 			fields = append(fields, "NULL")
 			continue
 		}
-		fields = append(fields, "("+column+")."+quote(f.Sub))
+		field := "(" + value + ")." + quote(f.Sub)
+		if n := p.ops[f.Address]; n != nil && (n.retype || was.attr("type") != f.attr("type")) {
+			if using, _ := p.converted(field, was, f, n.retype); using != "" {
+				field = using
+			} else {
+				field += "::" + f.attr("type")
+			}
+		}
+		fields = append(fields, field)
 	}
-	return "CASE WHEN " + column + " IS NOT DISTINCT FROM NULL THEN NULL ELSE ROW(" + strings.Join(fields, ", ") + ")::" + name + " END"
+	return "CASE WHEN " + value + " IS NOT DISTINCT FROM NULL THEN NULL ELSE ROW(" + strings.Join(fields, ", ") + ")::" + name + " END"
+}
+
+// arrayOfComposites is the composite type of which a column holds arrays.
+func (p *planner) arrayOfComposites(o *Object) (Address, bool) {
+	for _, d := range o.Deps {
+		if d.Kind == KindComposite && p.from.Objects[d] != nil && strings.HasSuffix(o.attr("type"), "[]") {
+			return d, true
+		}
+	}
+	return Address{}, false
+}
+
+// arrayConversion makes a function that converts an array row by row: ALTER TABLE allows no subquery. It takes any array, because
+// the old type has another name while the plan runs.
+func (p *planner) arrayConversion(helper string, o *Object, composite Address) Statement {
+	old := qualify(composite.Schema, asideName(p.from.Objects[composite]))
+	name := o.attr("type")
+	element := strings.TrimSuffix(name, "[]")
+	body := "DECLARE was " + old + "; made " + name + " := '{}'; BEGIN IF old IS NULL THEN RETURN NULL; END IF; " +
+		"IF array_ndims(old) > 1 THEN RAISE EXCEPTION 'arrays of more than one dimension are not converted'; END IF; " +
+		"FOREACH was IN ARRAY old LOOP made := array_append(made, " + p.rowConversion("was", composite, element) + "); END LOOP; RETURN made; END"
+	return statement(o.Address, "convert "+o.Label()+" row by row", "CREATE FUNCTION "+helper+"(old "+old+"[]) RETURNS "+name+" LANGUAGE plpgsql IMMUTABLE AS "+literal(body))
 }
 
 // baseType is what a domain stands for, or the type itself.

@@ -46,6 +46,41 @@ func rangeDefinition(o *Object) string {
 	return out
 }
 
+// nameConstructors gives the functions that make values of a range or multirange type its name: the server leaves them the name that
+// the type was made with.
+func nameConstructors(o *Object, typ, schema, name string) Statement {
+	return statement(o.Address, "let the constructors of "+o.String()+" follow", `DO $do$ DECLARE f pg_catalog.regprocedure; BEGIN
+FOR f IN SELECT d.objid FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass
+	AND d.refobjid = `+literal(typ)+`::pg_catalog.regtype AND d.deptype = 'i' LOOP
+	EXECUTE pg_catalog.format('ALTER FUNCTION %s RENAME TO %I', f, `+literal(name)+`);
+	EXECUTE pg_catalog.format('ALTER FUNCTION %s SET SCHEMA %I', f, `+literal(schema)+`);
+END LOOP; END $do$`)
+}
+
+// alterRange gives a range's multirange type another name; everything else about a range is fixed.
+func (w *writer) alterRange(from, o *Object, changed map[string]bool) bool {
+	for k := range changed {
+		if !isFacet(k) && k != "multirange" {
+			return false
+		}
+	}
+	if !changed["multirange"] {
+		return true
+	}
+	schema, name, _ := strings.Cut(unquoteAll(from.attr("multirange")), "\x00")
+	toSchema, toName, _ := strings.Cut(unquoteAll(o.attr("multirange")), "\x00")
+	if name != toName {
+		w.add(statement(o.Address, "rename the multirange of "+o.String(), "ALTER TYPE "+qualify(schema, name)+" RENAME TO "+quote(toName)))
+	}
+	if schema != toSchema {
+		w.add(statement(o.Address, "move the multirange of "+o.String(), "ALTER TYPE "+qualify(schema, toName)+" SET SCHEMA "+quote(toSchema)))
+	}
+	if strings.HasPrefix(schema, HiddenPrefix) { // it comes back from where it was set aside
+		w.add(nameConstructors(o, qualify(toSchema, toName), toSchema, toName))
+	}
+	return true
+}
+
 // alterEnum adds labels; false when labels go or change their order: then the type is made anew and its columns are converted.
 func (w *writer) alterEnum(from, o *Object) bool {
 	old, now := from.list("labels"), o.list("labels")
