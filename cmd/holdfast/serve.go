@@ -304,6 +304,7 @@ func (h *house) openGateway(ctx context.Context) error {
 		return err
 	}
 	door := gateway.New(gateway.Settings{Listen: c.Gateway, TLS: &tls.Config{GetCertificate: certificate.get}, MockSecret: h.mockSecret}, waker{h.platform}, h.platform, h.log)
+	h.platform.SetDoor(door)
 	if err := door.Start(ctx); err != nil {
 		return err
 	}

@@ -126,14 +126,22 @@ func (p *Platform) runDeleteBranch(ctx context.Context, r *run) (any, error) {
 	if err := p.fleet.Remove(ctx, fleet.Spec{ID: input.BranchID}); err != nil {
 		return nil, err
 	}
-	return nil, p.store.Update(ctx, func(tx *store.Tx) error {
-		b, err := tx.Branch(input.BranchID)
-		if err != nil {
+	var b store.Branch
+	err := p.store.Update(ctx, func(tx *store.Tx) (err error) {
+		if b, err = tx.Branch(input.BranchID); err != nil {
 			return err
 		}
 		b.State = store.Purged
 		return tx.UpdateBranch(b)
 	})
+	if err != nil {
+		return nil, err
+	}
+	if err := p.doors.empty(ctx, b.Ref()); err != nil {
+		r.Log("sessions that were cut off are still leaving: " + err.Error())
+	}
+	p.doors.forget(b.Ref())
+	return nil, nil
 }
 
 const renameBranchJob = "rename_branch"
@@ -199,8 +207,16 @@ func (p *Platform) rename(ctx context.Context, id holdfast.BranchID, from, to st
 	if err := p.store.View(ctx, func(tx *store.Tx) (err error) { b, err = tx.Branch(id); return err }); err != nil {
 		return err
 	}
-	database := func(name string) string { return holdfast.BranchRef{Project: b.Project, Branch: name}.Database() }
-	if err := p.fleet.RenameDatabase(ctx, id, database(from), database(to)); err != nil {
+	was, is := holdfast.BranchRef{Project: b.Project, Branch: from}, holdfast.BranchRef{Project: b.Project, Branch: to}
+	resume := p.doors.hold(was)
+	defer func() {
+		resume()
+		p.doors.forget(was)
+	}()
+	if err := p.doors.empty(ctx, was); err != nil {
+		p.log.Warn("sessions are cut off by a rename", "branch", id, "err", err)
+	}
+	if err := p.fleet.RenameDatabase(ctx, id, was.Database(), is.Database()); err != nil {
 		return err
 	}
 	err := p.store.Update(ctx, func(tx *store.Tx) (err error) {

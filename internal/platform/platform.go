@@ -63,6 +63,7 @@ type Platform struct {
 		host string
 		port int
 	}
+	doors     doorkeeper
 	directory directory
 	sizes     sizes
 	people    people
