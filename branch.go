@@ -47,9 +47,14 @@ type Branch struct {
 	Major       int      // PostgreSQL's major version
 	Settings    Settings
 	Protected   bool
-	CreatedAt   time.Time
-	ExpiresAt   time.Time // zero: never
-	DeletedAt   time.Time // zero: not deleted
+	Look        bool // a read-only copy of a moment, deleted when nobody uses it any more
+	Masked      bool // the project's masking rules were applied to it
+	SchemaOnly  bool // it was made without rows
+	// ProductionRows says that it is a copy of production with its rows as they are: who may not read those may not read these.
+	ProductionRows bool
+	CreatedAt      time.Time
+	ExpiresAt      time.Time // zero: never
+	DeletedAt      time.Time // zero: not deleted
 }
 
 // Ref is the branch's name as people write it.

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -59,10 +60,14 @@ itself, NODE_EXTRA_CA_CERTS names it, unless that is set already.`,
 
 func (c *cli) psqlCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "psql [PROJECT/BRANCH] [-- ARGUMENT...]",
+		Use:   "psql [PROJECT/BRANCH[@MOMENT]] [-- ARGUMENT...]",
 		Short: "Open psql on a branch",
-		Long:  "Runs the real psql, connected to the branch as its owner role. Arguments after -- are psql's own. Its exit status is the result.",
+		Long: `Runs the real psql, connected to the branch as its owner role. Arguments after -- are psql's own. Its exit status is the result.
+
+With a moment behind the branch, as in shop/production@"10 minutes ago", it is connected to a read-only copy of that moment, which is made first
+and deleted when nobody has used it for half a minute.`,
 		Example: `  holdfast psql shop/development
+  holdfast psql shop/production@"10 minutes ago"
   holdfast psql shop/development -- -c 'select now()'
   holdfast psql -- -f schema.sql`,
 		ValidArgsFunction: c.completeBranches,
@@ -72,10 +77,19 @@ func (c *cli) psqlCommand() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			before, arguments := atDash(cmd, args)
-			return c.onBranch(cmd.Context(), before, func(client *api.Client, ref holdfast.BranchRef) error {
+			branch, at, err := momentOf(first(before), time.Now())
+			if err != nil {
+				return usage(cmd, err)
+			}
+			return c.onBranch(cmd.Context(), []string{branch}, func(client *api.Client, ref holdfast.BranchRef) error {
 				psql, err := findPsql()
 				if err != nil {
 					return err
+				}
+				if at != "" {
+					if ref, err = c.look(cmd.Context(), client, ref, at); err != nil {
+						return err
+					}
 				}
 				con, err := client.Connection(cmd.Context(), ref)
 				if err != nil {

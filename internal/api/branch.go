@@ -28,6 +28,9 @@ type Branch struct {
 	Connections  int       `json:"connection_limit"`
 	CreatedAt    time.Time `json:"created_at"`
 	ExpiresAt    time.Time `json:"expires_at,omitzero"`
+	Look         bool      `json:"look,omitempty" doc:"A read-only copy of a moment, deleted when nobody has used it for half a minute."`
+	Masked       bool      `json:"masked,omitempty" doc:"The project's masking rules were applied to it."`
+	SchemaOnly   bool      `json:"schema_only,omitempty" doc:"It was made without rows."`
 }
 
 // Ref is the branch's name as people write it.

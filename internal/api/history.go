@@ -43,6 +43,9 @@ type BaseBackup struct {
 
 // RestorePlan is what a restore would do.
 type RestorePlan struct {
+	Earliest time.Time `json:"earliest" doc:"The window: what can be had at all."`
+	Latest   time.Time `json:"latest"`
+	Gaps     []Gap     `json:"gaps" nullable:"false" doc:"Times that cannot be restored."`
 	Moment   string    `json:"moment" example:"2026-11-20 14:03:11Z"`
 	LSN      string    `json:"lsn" doc:"Where the WAL ends that is replayed." example:"0/5000148"`
 	Base     string    `json:"base"`
@@ -72,6 +75,11 @@ func (c *Client) PlanRestore(ctx context.Context, ref holdfast.BranchRef, at str
 // Restore begins to take a branch back to a moment, in place.
 func (c *Client) Restore(ctx context.Context, ref holdfast.BranchRef, at string) (Job, error) {
 	return call[Job](ctx, c, http.MethodPost, refPath(RestorePath, ref), RestoreRequest{At: at})
+}
+
+// Look begins to make a read-only copy of a moment, which is deleted when nobody has used it for half a minute.
+func (c *Client) Look(ctx context.Context, ref holdfast.BranchRef, at string) (Job, error) {
+	return call[Job](ctx, c, http.MethodPost, refPath(LookPath, ref), RestoreRequest{At: at})
 }
 
 // UndoRestore begins to put back what a branch had before its newest restore.

@@ -58,10 +58,14 @@ const (
 	RenamePath     = BranchPath + "/rename"
 	ExtensionsPath = BranchPath + "/extensions"
 
+	SQLPath      = BranchPath + "/sql"
+	SQLQueryPath = SQLPath + "/{query}"
+
 	HistoryPath     = BranchPath + "/history"
 	RestorePath     = BranchPath + "/restore"
 	RestorePlanPath = RestorePath + "/plan"
 	RestoreUndoPath = RestorePath + "/undo"
+	LookPath        = RestorePath + "/preview"
 
 	CheckpointsPath = BranchPath + "/checkpoints"
 	CheckpointPath  = CheckpointsPath + "/{checkpoint}"

@@ -76,19 +76,38 @@ func checkBranch(who holdfast.Principal, b store.Branch, want holdfast.Right) er
 // a person to whom they were granted, and are never for an agent.
 func checkRows(who holdfast.Principal, b store.Branch) error {
 	err := checkBranch(who, b, holdfast.MayRead)
-	if err != nil || b.Environment != holdfast.Production && !b.IsRehearsal() {
+	if err != nil || !showsProduction(b) {
 		return err
 	}
 	if who.Kind != holdfast.AgentToken && who.Members[b.ProjectID].Production {
 		return nil
 	}
+	if who.Kind == holdfast.AgentToken {
+		return agentRefused("read production's rows")
+	}
 	return checkBranch(who, b, holdfast.MayAdmin)
+}
+
+// showsProduction says whether a branch has production's rows as they are.
+func showsProduction(b store.Branch) bool {
+	return b.Environment == holdfast.Production || b.IsRehearsal() || b.ProductionRows
+}
+
+// checkQuery refuses who may not run SQL on a branch: reading takes the sight of its rows, writing the right to change it as well.
+func checkQuery(who holdfast.Principal, b store.Branch, write bool) error {
+	if err := checkRows(who, b); err != nil || !write {
+		return err
+	}
+	if b.Look {
+		return &holdfast.Error{Kind: holdfast.Precondition, Message: b.Ref().String() + " is for reading only", Hint: "make a branch of that moment: `holdfast branch create NAME --from BRANCH --at MOMENT`"}
+	}
+	return checkBranch(who, b, holdfast.MayWrite)
 }
 
 // checkCopy refuses who may not have a copy of the branch's data. A copy of production shows production: it takes the sight of its rows,
 // unless it is masked or has none.
 func checkCopy(who holdfast.Principal, from store.Branch, ask NewBranch) error {
-	if from.Environment == holdfast.Production && !ask.Masked && !ask.SchemaOnly {
+	if showsProduction(from) && !ask.Masked && !ask.SchemaOnly {
 		if who.Kind == holdfast.AgentToken {
 			return &holdfast.Error{Kind: holdfast.NotAllowed, Message: "an agent may not copy production's rows", Hint: "ask for a masked branch, or one with the schema only"}
 		}

@@ -233,8 +233,8 @@ func (p *Platform) rename(ctx context.Context, id holdfast.BranchID, from, to st
 	return p.directory.load(ctx, p.store)
 }
 
-// expireInterval is how often the previews that have expired are collected.
-const expireInterval = 30 * time.Second
+// expireInterval is how often the previews that have expired, and the looks that nobody uses, are collected.
+const expireInterval = 5 * time.Second
 
 // expire deletes the previews whose time has come, until ctx ends.
 func (p *Platform) expire(ctx context.Context) {
@@ -272,12 +272,19 @@ func (p *Platform) expireOnce(ctx context.Context) error {
 		expired := !b.ExpiresAt.IsZero() && !b.ExpiresAt.After(p.now()) && !b.Protected && b.DeletedAt.IsZero()
 		// A deletion that failed, as when the disk did, is tried again until nothing is left.
 		left := !b.DeletedAt.IsZero()
-		if b.State != store.Ready || busy[b.ID] || !expired && !left {
+		if b.State != store.Ready || busy[b.ID] {
 			continue
 		}
-		why := "expired"
-		if left {
+		var why string
+		switch {
+		case left:
 			why = "the last attempt failed"
+		case expired:
+			why = "expired"
+		case b.Look && !b.Protected && p.unused(b):
+			why = "nobody looks any more"
+		default:
+			continue
 		}
 		if _, err := p.deleteBranch(ctx, System(), b, why); err != nil {
 			return err

@@ -38,10 +38,15 @@ type createBranchInput struct {
 	At         holdfast.Point
 	SchemaOnly bool
 	Masked     bool
+	Look       bool
 }
 
 // CreateBranch makes a preview branch. It has a server, credentials and a life of its own, and no way back to its parent.
 func (p *Platform) CreateBranch(ctx context.Context, who holdfast.Principal, ask NewBranch) (holdfast.Job, error) {
+	return p.createBranch(ctx, who, ask, false)
+}
+
+func (p *Platform) createBranch(ctx context.Context, who holdfast.Principal, ask NewBranch, look bool) (holdfast.Job, error) {
 	var none holdfast.Job
 	from, err := p.findBranch(ctx, who, ask.From, holdfast.MayRead)
 	if err != nil {
@@ -64,10 +69,11 @@ func (p *Platform) CreateBranch(ctx context.Context, who holdfast.Principal, ask
 			return none, err
 		}
 	}
-	input := createBranchInput{Branch: newBranch{ID: holdfast.BranchID(newID("br")), Name: ask.Name, Password: newPassword()}, From: from.ID, At: ask.At, SchemaOnly: ask.SchemaOnly, Masked: ask.Masked}
+	input := createBranchInput{Branch: newBranch{ID: holdfast.BranchID(newID("br")), Name: ask.Name, Password: newPassword()}, From: from.ID, At: ask.At, SchemaOnly: ask.SchemaOnly, Masked: ask.Masked, Look: look}
 	now := p.now()
 	b := store.Branch{State: store.Creating, Branch: holdfast.Branch{ID: input.Branch.ID, ProjectID: from.ProjectID, Name: ask.Name, Environment: holdfast.Preview, Parent: from.ID,
-		Major: from.Major, Settings: from.Settings, CreatedAt: now, ExpiresAt: now.Add(ask.Life)}}
+		Major: from.Major, Settings: from.Settings, CreatedAt: now, ExpiresAt: now.Add(ask.Life), Look: look,
+		Masked: ask.Masked || from.Masked, SchemaOnly: ask.SchemaOnly || from.SchemaOnly, ProductionRows: showsProduction(from) && !ask.Masked && !ask.SchemaOnly}}
 	ref := holdfast.BranchRef{Project: from.Project, Branch: ask.Name}
 	job, err := p.jobs.newJob(who, createBranchJob, ref.String(), input)
 	if err != nil {
@@ -149,6 +155,9 @@ func (p *Platform) copyBranch(ctx context.Context, r *run, b, from store.Branch,
 }
 
 func (p *Platform) prepareCopy(ctx context.Context, r *run, conn *pgx.Conn, b store.Branch, input createBranchInput, rules []holdfast.MaskRule) error {
+	if input.Look {
+		return makeReadOnly(ctx, conn, b.Ref().Database())
+	}
 	if input.SchemaOnly {
 		r.Log("removing the rows")
 		return rows.Empty(ctx, conn)

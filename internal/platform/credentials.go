@@ -40,6 +40,9 @@ func (p *Platform) Connection(ctx context.Context, who holdfast.Principal, ref h
 	if err != nil {
 		return Connection{}, err
 	}
+	if err := checkRows(who, b); err != nil {
+		return Connection{}, err
+	}
 	return p.revealConnection(ctx, who, b)
 }
 
@@ -72,6 +75,9 @@ type rotateInput struct {
 func (p *Platform) RotateCredentials(ctx context.Context, who holdfast.Principal, ref holdfast.BranchRef) (Connection, error) {
 	b, err := p.findBranch(ctx, who, ref, holdfast.MayWrite)
 	if err != nil {
+		return Connection{}, err
+	}
+	if err := checkRows(who, b); err != nil {
 		return Connection{}, err
 	}
 	input := rotateInput{BranchID: b.ID, Role: holdfast.OwnerRole(b.Project), Password: newPassword()}

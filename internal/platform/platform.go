@@ -70,6 +70,7 @@ type Platform struct {
 
 	histories       histories
 	checkpoints     checkpoints
+	queries         queries
 	spool           string
 	localRepository holdfast.Location
 	openLocation    func(ctx context.Context, l store.Location, keys [][]byte) (history.Location, error)

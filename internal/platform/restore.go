@@ -51,6 +51,7 @@ func (p *Platform) History(ctx context.Context, who holdfast.Principal, ref hold
 
 // RestorePlan is what a restore would do, to be shown before it is done.
 type RestorePlan struct {
+	Window   holdfast.Window // every moment that can be had
 	Point    holdfast.Point
 	LSN      holdfast.LSN
 	Base     string
@@ -68,11 +69,19 @@ func (p *Platform) PlanRestore(ctx context.Context, who holdfast.Principal, ref 
 	if err != nil {
 		return RestorePlan{}, err
 	}
+	archive, err := p.archive(b)
+	if err != nil {
+		return RestorePlan{}, err
+	}
+	window, err := archive.Window(ctx)
+	if err != nil {
+		return RestorePlan{}, err
+	}
 	plan, err := p.plan(ctx, b, point)
 	if err != nil {
 		return RestorePlan{}, err
 	}
-	return RestorePlan{Point: plan.Point, LSN: plan.LSN, Base: plan.Base.ID, BaseAt: plan.Base.Stopped, Snapshot: plan.Snapshot, Size: plan.Size, Fetch: plan.Fetch, WAL: plan.WAL, Estimate: plan.Estimate}, nil
+	return RestorePlan{Window: window, Snapshot: plan.Snapshot, Point: plan.Point, LSN: plan.LSN, Base: plan.Base.ID, BaseAt: plan.Base.Stopped, Size: plan.Size, Fetch: plan.Fetch, WAL: plan.WAL, Estimate: plan.Estimate}, nil
 }
 
 func (p *Platform) plan(ctx context.Context, b store.Branch, point holdfast.Point) (*history.Plan, error) {
@@ -170,7 +179,7 @@ func (p *Platform) startRestore(ctx context.Context, who holdfast.Principal, b s
 	input.BranchID = b.ID
 	input.Kept = newBranch{ID: holdfast.BranchID(newID("br")), Name: fmt.Sprintf("%s_before_%s_%s", b.Name, why, now.Format("20060102_150405")), Password: newPassword()}
 	kept := store.Branch{State: store.Creating, Branch: holdfast.Branch{ID: input.Kept.ID, ProjectID: b.ProjectID, Project: b.Project, Name: input.Kept.Name, Environment: holdfast.Preview, Parent: b.ID,
-		Major: b.Major, Settings: b.Settings, CreatedAt: now, ExpiresAt: now.Add(keptLife)}}
+		Major: b.Major, Settings: b.Settings, CreatedAt: now, ExpiresAt: now.Add(keptLife), Masked: b.Masked, SchemaOnly: b.SchemaOnly, ProductionRows: showsProduction(b)}}
 	if err := holdfast.CheckBranchName(kept.Name); err != nil {
 		return holdfast.Job{}, err
 	}

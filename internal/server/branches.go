@@ -100,7 +100,8 @@ func (s *Server) extensionRoutes() {
 func viewBranch(b platform.BranchView) api.Branch {
 	return api.Branch{ID: string(b.ID), Project: b.Project, Name: b.Name, Environment: string(b.Environment), ParentID: string(b.Parent), Database: b.Ref().Database(),
 		Major: b.Major, Version: b.Version, Activity: string(b.Activity), Reason: b.Reason, Sessions: b.Sessions, SizeBytes: b.SizeBytes, NeedsRestart: b.NeedsRestart,
-		Protected: b.Protected, IdleTimeout: seconds(b.Settings.IdleTimeout), Connections: b.Settings.ConnectionLimit, CreatedAt: b.CreatedAt, ExpiresAt: b.ExpiresAt}
+		Protected: b.Protected, IdleTimeout: seconds(b.Settings.IdleTimeout), Connections: b.Settings.ConnectionLimit, CreatedAt: b.CreatedAt, ExpiresAt: b.ExpiresAt,
+		Look: b.Look, Masked: b.Masked, SchemaOnly: b.SchemaOnly}
 }
 
 // seconds is a duration as the API writes it; -1 stands for never.

@@ -34,7 +34,7 @@ func (s *Server) historyRoutes() {
 				return api.RestorePlan{}, err
 			}
 			plan, err := p.PlanRestore(ctx, who, in.ref(), point)
-			return api.RestorePlan{Moment: plan.Point.String(), LSN: plan.LSN.String(), Base: plan.Base, BaseAt: plan.BaseAt, Size: plan.Size, Fetch: plan.Fetch, WAL: plan.WAL, Estimate: api.Seconds(plan.Estimate)}, err
+			return api.RestorePlan{Earliest: plan.Window.Earliest, Latest: plan.Window.Latest, Gaps: mapped(plan.Window.Gaps, viewGap), Snapshot: plan.Snapshot, Moment: plan.Point.String(), LSN: plan.LSN.String(), Base: plan.Base, BaseAt: plan.BaseAt, Size: plan.Size, Fetch: plan.Fetch, WAL: plan.WAL, Estimate: api.Seconds(plan.Estimate)}, err
 		})
 	addJob(s, route{method: http.MethodPost, path: api.RestorePath, id: "restore-branch", rule: toDevelop, tag: "history", summary: "Take a branch back to a moment, in place",
 		about: "It is restored beside and verified first, then takes the branch's place under the same name and credentials. What the branch had is kept for seven days as a branch of its own."},
@@ -45,16 +45,27 @@ func (s *Server) historyRoutes() {
 			}
 			return p.Restore(ctx, who, in.ref(), point)
 		})
+	addJob(s, route{method: http.MethodPost, path: api.LookPath, id: "look-at-branch", rule: toDevelop, tag: "history", summary: "Make a read-only copy of a moment, to be looked at beside the branch",
+		about: "The job's result names it. It has credentials of its own and is deleted when nobody has used it for half a minute."},
+		func(ctx context.Context, who holdfast.Principal, in *restoreInput) (holdfast.Job, error) {
+			point, err := in.point()
+			if err != nil {
+				return holdfast.Job{}, err
+			}
+			return p.Look(ctx, who, in.ref(), point)
+		})
 	addJob(s, route{method: http.MethodPost, path: api.RestoreUndoPath, id: "undo-restore", rule: toDevelop, tag: "history", summary: "Put back what a branch had before its newest restore"},
 		func(ctx context.Context, who holdfast.Principal, in *BranchPath) (holdfast.Job, error) {
 			return p.UndoRestore(ctx, who, in.ref())
 		})
 }
 
+func viewGap(g holdfast.Gap) api.Gap { return api.Gap{From: g.From, To: g.To, Reason: g.Reason} }
+
 func viewHistory(h platform.HistoryView) api.History {
 	return api.History{Earliest: h.Window.Earliest, Latest: h.Window.Latest, Window: seconds(h.KeepFor),
 		Snapshots: api.Snapshots{Count: h.Snapshots.Count, Logical: h.Snapshots.Logical, Physical: h.Snapshots.Physical},
-		Gaps:      mapped(h.Window.Gaps, func(g holdfast.Gap) api.Gap { return api.Gap{From: g.From, To: g.To, Reason: g.Reason} }),
+		Gaps:      mapped(h.Window.Gaps, viewGap),
 		Bases: mapped(h.Bases, func(b platform.BaseView) api.BaseBackup {
 			return api.BaseBackup{ID: b.ID, At: b.At, Size: b.Size, Stored: b.Stored, Incremental: b.Incremental}
 		})}

@@ -127,6 +127,7 @@ func (s *Server) routes() {
 	s.previewRoutes()
 	s.historyRoutes()
 	s.checkpointRoutes()
+	s.sqlRoutes()
 	s.publishRoutes()
 	s.jobRoutes()
 	s.tokenRoutes()

@@ -13,14 +13,14 @@ type Branch struct {
 	State string
 }
 
-const selectBranch = `SELECT b.id, b.project_id, p.name, b.name, b.environment, b.parent, b.major, b.state, b.settings, b.protected,
+const selectBranch = `SELECT b.id, b.project_id, p.name, b.name, b.environment, b.parent, b.major, b.state, b.settings, b.protected, b.look, b.masked, b.schema_only, b.production_rows,
 	b.created_at, b.expires_at, b.deleted_at FROM branches b JOIN projects p ON p.id = b.project_id `
 
 func scanBranch(row scanner) (Branch, error) {
 	var b Branch
 	var settings string
 	var created, expires, deleted int64
-	err := row.Scan(&b.ID, &b.ProjectID, &b.Project, &b.Name, &b.Environment, &b.Parent, &b.Major, &b.State, &settings, &b.Protected,
+	err := row.Scan(&b.ID, &b.ProjectID, &b.Project, &b.Name, &b.Environment, &b.Parent, &b.Major, &b.State, &settings, &b.Protected, &b.Look, &b.Masked, &b.SchemaOnly, &b.ProductionRows,
 		&created, &expires, &deleted)
 	if err != nil {
 		return b, err
@@ -35,9 +35,9 @@ func (tx *Tx) InsertBranch(b Branch) error {
 	if err != nil {
 		return err
 	}
-	return tx.exec(`INSERT INTO branches (id, project_id, name, environment, parent, major, state, settings, protected, created_at, expires_at, deleted_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		b.ID, b.ProjectID, b.Name, b.Environment, b.Parent, b.Major, b.State, string(settings), b.Protected,
+	return tx.exec(`INSERT INTO branches (id, project_id, name, environment, parent, major, state, settings, protected, look, masked, schema_only, production_rows, created_at, expires_at, deleted_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		b.ID, b.ProjectID, b.Name, b.Environment, b.Parent, b.Major, b.State, string(settings), b.Protected, b.Look, b.Masked, b.SchemaOnly, b.ProductionRows,
 		toMicros(b.CreatedAt), toMicros(b.ExpiresAt), toMicros(b.DeletedAt))
 }
 
