@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast"
-	"github.com/holdfast/holdfast/internal/postgres"
 	"github.com/holdfast/holdfast/internal/rows"
 	"github.com/holdfast/holdfast/internal/store"
 )
@@ -164,22 +163,22 @@ func (p *Platform) runQuery(ctx context.Context, b store.Branch, q Query, runnin
 	err = rows.Run(ctx, conn.Conn, rows.Script{SQL: q.SQL, Write: q.Write, MaxRows: q.MaxRows, MaxBytes: q.MaxBytes, StatementTimeout: q.Timeout}, each)
 	if err != nil {
 		// Whoever asked has gone, or the time is up: a closed connection alone would let the statement run on.
-		p.signalBackend(context.WithoutCancel(ctx), b.ID, "pg_terminate_backend", pid)
+		p.signalBackend(context.WithoutCancel(ctx), b, "pg_terminate_backend", pid)
 	}
 	return err
 }
 
 // signalBackend sends a signal to a backend of a branch. One that has ended meanwhile is fine.
-func (p *Platform) signalBackend(ctx context.Context, id holdfast.BranchID, signal string, pid uint32) {
+func (p *Platform) signalBackend(ctx context.Context, b store.Branch, signal string, pid uint32) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	conn, err := p.fleet.Admin(ctx, id, postgres.MaintenanceDatabase)
+	conn, err := p.fleet.Admin(ctx, b.ID, b.Ref().Database())
 	if err == nil {
 		defer conn.Close(ctx)
 		_, err = conn.Exec(ctx, "SELECT pg_catalog."+signal+"($1)", int32(pid))
 	}
 	if err != nil {
-		p.log.Warn("end a query", "branch", id, "err", err)
+		p.log.Warn("end a query", "branch", b.ID, "err", err)
 	}
 }
 
@@ -205,6 +204,6 @@ func (p *Platform) CancelQuery(ctx context.Context, who holdfast.Principal, ref 
 		running.cancel(&holdfast.Error{Kind: holdfast.Canceled, Message: "canceled"})
 		return nil
 	}
-	p.signalBackend(ctx, b.ID, "pg_cancel_backend", pid)
+	p.signalBackend(ctx, b, "pg_cancel_backend", pid)
 	return nil
 }
