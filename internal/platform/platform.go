@@ -129,6 +129,7 @@ func Open(ctx context.Context, c Config) (*Platform, error) {
 	p.wg.Go(func() { p.expire(background) })
 	p.wg.Go(func() { p.watchActivity(background) })
 	p.wg.Go(func() { p.tendHistories(background) })
+	p.wg.Go(func() { p.purgePublishes(background) })
 	return p, nil
 }
 

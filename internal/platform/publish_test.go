@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/pgtest"
@@ -103,6 +104,33 @@ func TestAPublishIsRehearsedAppliedAndTakenBack(t *testing.T) {
 	// Development is where it was: its changes can be published again, and are known as renames.
 	if v = plan(t, p, NewPublish{}); v.State != holdfast.PublishPlanned || len(v.Plan.Renames) == 0 || len(v.Plan.Questions) != 0 {
 		t.Errorf("a plan after the way back: %+v, %+v", v.Publish, v.Plan)
+	}
+}
+
+// When the grace period has ended, what was dropped goes for good, and only a restore leads back.
+func TestWhatWasSetAsideGoesAfterTheGracePeriod(t *testing.T) {
+	p, development, production := shopFor(t, `CREATE TYPE mood AS ENUM ('sad'); CREATE TABLE users (id int PRIMARY KEY, shoe int, mood mood); CREATE TABLE old (id serial PRIMARY KEY); INSERT INTO old DEFAULT VALUES; INSERT INTO users VALUES (1, 40, 'sad')`)
+	plan(t, p, NewPublish{})
+	pgtest.Exec(t, development, `ALTER TABLE users DROP shoe, DROP mood; DROP TABLE old; DROP TYPE mood`)
+	plan(t, p, NewPublish{})
+	rehearse(t, p, 1, false)
+	v := apply(t, p, 1, "lossy", "breaking")
+	aside := func() int {
+		return pgtest.Value[int](t, production, `SELECT count(*) FROM pg_class WHERE relnamespace = to_regnamespace('_holdfast_tombstones')::oid AND relkind IN ('r', 'S')`) +
+			pgtest.Value[int](t, production, `SELECT count(*) FROM pg_type WHERE typnamespace = to_regnamespace('_holdfast_tombstones')::oid AND typtype = 'e'`)
+	}
+	if err := p.purgeOnce(t.Context()); err != nil || aside() < 4 {
+		t.Fatalf("within the grace period: %d are set aside, %v", aside(), err)
+	}
+	now := p.now
+	p.now = func() time.Time { return now().Add(holdfast.PublishGrace + time.Hour) }
+	pgtest.Exec(t, production, `INSERT INTO users VALUES (2)`)
+	if err := p.purgeOnce(t.Context()); err != nil || aside() != 0 {
+		t.Errorf("after the grace period: %d are set aside, %v", aside(), err)
+	}
+	_, err := p.RevertPublish(t.Context(), admin, "shop", 1)
+	if hint := holdfast.HintOf(err); holdfast.KindOf(err) != holdfast.Precondition || !strings.Contains(hint, string(v.Checkpoint)) || !strings.Contains(hint, "transactions since") {
+		t.Errorf("got %v, %s", err, hint)
 	}
 }
 
