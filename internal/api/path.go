@@ -77,14 +77,15 @@ const (
 
 	MaskPath = ProjectPath + "/masking"
 
-	PublishesPath       = ProjectPath + "/publishes"
-	PublishPath         = PublishesPath + "/{number}"
-	PublishCancelPath   = PublishPath + "/cancel"
-	PublishRehearsePath = PublishPath + "/rehearse"
-	PublishApplyPath    = PublishPath + "/apply"
-	PublishRevertPath   = PublishPath + "/revert"
-	PublishLogPath      = PublishPath + "/log"
-	PublishHooksPath    = ProjectPath + "/publish-hooks"
+	PublishesPath         = ProjectPath + "/publishes"
+	PublishPath           = PublishesPath + "/{number}"
+	PublishCancelPath     = PublishPath + "/cancel"
+	PublishRehearsePath   = PublishPath + "/rehearse"
+	PublishApplyPath      = PublishPath + "/apply"
+	PublishRevertPath     = PublishPath + "/revert"
+	PublishLogPath        = PublishPath + "/log"
+	PublishMigrationsPath = ProjectPath + "/publish-migrations"
+	PublishHooksPath      = ProjectPath + "/publish-hooks"
 
 	SchemaPath     = BranchPath + "/schema"
 	SchemaDiffPath = Prefix + "/schema-diff"

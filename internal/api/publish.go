@@ -119,6 +119,19 @@ type Apply struct {
 	Allow []string `json:"allow,omitempty" doc:"Classes of hazards: lossy, breaking." example:"[\"breaking\"]"`
 }
 
+// NewMigrations asks for a publish of the migrations that production does not have yet.
+type NewMigrations struct {
+	Tool  string      `json:"tool" enum:"drizzle,prisma,rails,goose,sql" doc:"Whose table of what ran is read and written."`
+	Files []Migration `json:"files" nullable:"false" minItems:"1" doc:"In the order in which they run."`
+}
+
+// Migration is one file of a migration tool.
+type Migration struct {
+	Name    string `json:"name" minLength:"1" doc:"Of the file; of the folder with Prisma." example:"0001_orders.sql"`
+	Version int64  `json:"version,omitempty" doc:"What the tool orders by: the number in the name, or with Drizzle the time in its journal."`
+	SQL     string `json:"sql" example:"ALTER TABLE orders ADD note text"`
+}
+
 // PublishHooks are a project's own checks of rehearsals.
 type PublishHooks struct {
 	Command        string `json:"command,omitempty" doc:"For a shell on the server's machine, with DATABASE_URL in its environment. Setting it takes the right to change the installation." example:"cd /srv/shop && make smoke-test"`
@@ -147,6 +160,11 @@ func (c *Client) RehearsePublish(ctx context.Context, project string, number int
 // ApplyPublish begins to run a rehearsed publish on production; number 0 is the newest.
 func (c *Client) ApplyPublish(ctx context.Context, project string, number int, ask Apply) (Job, error) {
 	return call[Job](ctx, c, http.MethodPost, publishPath(PublishApplyPath, project, number), ask)
+}
+
+// PlanMigrations plans a publish of migrations.
+func (c *Client) PlanMigrations(ctx context.Context, project string, ask NewMigrations) (Publish, error) {
+	return call[Publish](ctx, c, http.MethodPost, Path(PublishMigrationsPath, project), ask)
 }
 
 // RevertPublish plans the way back of a publish as a publish of its own.

@@ -147,6 +147,8 @@ type rehearsing struct {
 	plan  *schema.Plan
 	copy  store.Branch
 	hooks holdfast.PublishHooks
+
+	production *schema.Catalog // as it was when the rehearsal began
 }
 
 func (p *Platform) runRehearse(ctx context.Context, r *run) (any, error) {
@@ -202,6 +204,9 @@ func (h *rehearsing) all(ctx context.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := h.acceptResult(ctx, report); err != nil {
+		return nil, err
+	}
 	if h.input.Keep || (h.hooks.Command != "" || h.hooks.URL != "") && report.Error == "" {
 		if err := h.openDoor(ctx, logins); err != nil {
 			return nil, err
@@ -230,6 +235,7 @@ func (h *rehearsing) unchanged(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	h.production = in.Production
 	if h.pub.Kind == holdfast.PublishSchema && in.Development.Fingerprint() != h.pub.Development {
 		return changedSince(h.found.development, "planned", h.found.project.Name)
 	}
@@ -325,6 +331,10 @@ func (h *rehearsing) finish(ctx context.Context, report *RehearsalReport) (any, 
 	if err != nil {
 		return nil, err
 	}
+	plan, err := json.Marshal(h.plan)
+	if err != nil {
+		return nil, err
+	}
 	verdict, reasons := report.Gate("lossy", "breaking")
 	pub, err := h.changePublish(ctx, h.pub.ProjectID, h.pub.Number, func(tx *store.Tx, pub *holdfast.Publish) error {
 		next := holdfast.PublishReady
@@ -338,9 +348,14 @@ func (h *rehearsing) finish(ctx context.Context, report *RehearsalReport) (any, 
 		if err := pub.Become(next); err != nil {
 			return err
 		}
-		pub.RehearsedAt = h.now()
+		pub.RehearsedAt, pub.To = h.now(), h.plan.To
 		if h.input.Keep {
 			pub.Preview = h.copy.Name
+		}
+		if pub.Kind == holdfast.PublishMigrations {
+			if err := tx.SetPublishDoc(pub.ProjectID, pub.Number, holdfast.PublishPlanDoc, plan); err != nil {
+				return err
+			}
 		}
 		if err := tx.SetPublishDoc(pub.ProjectID, pub.Number, holdfast.PublishDumpDoc, []byte(report.Structure)); err != nil {
 			return err

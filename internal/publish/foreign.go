@@ -38,6 +38,9 @@ func withForeign(before, now *schema.Catalog, plan *schema.Plan) (*schema.Catalo
 	for _, r := range plan.Renames {
 		note(r.To)
 	}
+	for _, a := range plan.Makes {
+		note(a)
+	}
 	var kept []string
 	for _, a := range now.Addresses() {
 		o := now.Objects[a]

@@ -54,6 +54,9 @@ type Plan struct {
 	From       string      `json:"from"` // fingerprint of production as it was planned for
 	To         string      `json:"to"`   // fingerprint of production as it will be
 
+	// Makes is what a plan makes that its statements do not name: one that was not computed here, but written by somebody.
+	Makes []Address `json:"makes,omitempty"`
+
 	// Preludes is how many of the first statements only give things other names (or make the schemas that they move to).
 	Preludes int `json:"preludes,omitempty"`
 

@@ -43,6 +43,11 @@ type applyInput struct {
 	Body api.Apply
 }
 
+type newMigrationsInput struct {
+	Project string `path:"project" example:"shop"`
+	Body    api.NewMigrations
+}
+
 type publishHooksInput struct {
 	Project string `path:"project" example:"shop"`
 	Body    api.PublishHooks
@@ -82,6 +87,15 @@ func (s *Server) publishRoutes() {
 
 func (s *Server) publishRunRoutes() {
 	p := s.config.Platform
+	add(s, route{method: http.MethodPost, path: api.PublishMigrationsPath, id: "plan-migrations", rule: toDevelop, body: 2 * platform.MaxMigrationSQL, tag: "publish", summary: "Plan to run a tool's migrations on production",
+		about: "Those that ran there already are left out, by the tool's own table, which is written as the tool would. Rehearsed, applied and reverted like any publish. The body may have 16 MiB."},
+		func(ctx context.Context, who holdfast.Principal, in *newMigrationsInput) (api.Publish, error) {
+			v, err := p.PlanMigrations(ctx, who, in.Project, platform.NewMigrations{Tool: platform.MigrationTool(in.Body.Tool),
+				Files: mapped(in.Body.Files, func(f api.Migration) platform.Migration {
+					return platform.Migration{Name: f.Name, Version: f.Version, SQL: f.SQL}
+				})})
+			return viewPublish(v), err
+		})
 	addJob(s, route{method: http.MethodPost, path: api.PublishRehearsePath, id: "rehearse-publish", rule: toDevelop, tag: "publish", summary: "Run a publish on a copy of production with its data",
 		about: "The report says what it did there: times, locks, rows that stand in the way, running code that would fail. The copy is removed afterwards, unless it is to be kept, which takes the right to see production's rows."},
 		func(ctx context.Context, who holdfast.Principal, in *rehearseInput) (holdfast.Job, error) {

@@ -44,13 +44,17 @@ type route struct {
 	tag          string
 	summary      string
 	about        string
-	status       int  // of success; 0: 200, or 204 without a body
-	rule         rule // who may use it; see rule.go
+	status       int   // of success; 0: 200, or 204 without a body
+	rule         rule  // who may use it; see rule.go
+	body         int64 // how large a request's body may be, in bytes; 0: maxBodyBytes
 }
 
 func (r route) operation() huma.Operation {
+	if r.body == 0 {
+		r.body = maxBodyBytes
+	}
 	op := huma.Operation{Method: r.method, Path: r.path, OperationID: r.id, Tags: []string{r.tag}, Summary: r.summary, Description: r.about,
-		DefaultStatus: r.status, MaxBodyBytes: maxBodyBytes, Metadata: map[string]any{public: r.rule == forAnyone, ruleKey: r.rule},
+		DefaultStatus: r.status, MaxBodyBytes: r.body, Metadata: map[string]any{public: r.rule == forAnyone, ruleKey: r.rule},
 		Extensions: map[string]any{"x-who": string(r.rule)}}
 	if r.rule == forAnyone {
 		op.Security = []map[string][]string{}
