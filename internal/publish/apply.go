@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/holdfast/holdfast"
@@ -214,7 +215,10 @@ func (a *apply) back(ctx context.Context, out *Outcome) error {
 	if err != nil {
 		return err
 	}
-	return a.verifyBack(ctx, now, out)
+	if err := a.verifyBack(ctx, now, out); err != nil {
+		return err
+	}
+	return a.dropTombstones(ctx, out.Lost)
 }
 
 // planBack plans from the structure as it is to that of before. What others made meanwhile is left alone.
@@ -229,18 +233,22 @@ func (a *apply) planBack(ctx context.Context, out *Outcome) (plan *schema.Plan, 
 	}
 	now.User = owner
 	wanted, out.Kept = withForeign(a.before, now, a.order.Plan)
-	// What the failed plan made is dropped, not set aside, unless clients wrote rows to it meanwhile.
-	plan, err = schema.Compute(schema.Input{Development: wanted, Production: now, Options: schema.Options{Restore: true, AllowLossy: true}})
-	if err != nil {
-		return nil, nil, fmt.Errorf("plan the way back: %w", err)
-	}
 	used, err := a.newTablesUsed(ctx, wanted, now)
 	if err != nil {
 		return nil, nil, err
 	}
-	if used {
+	// What the failed plan made is dropped, not set aside, unless clients wrote rows to it meanwhile, or it cannot be dropped one after
+	// the other (tables that refer to each other).
+	if !used {
+		plan, err = schema.Compute(schema.Input{Development: wanted, Production: now, Options: schema.Options{Restore: true, AllowLossy: true}})
+	}
+	if used || err != nil {
 		if plan, err = schema.Revert(wanted, now, schema.Options{AllowLossy: true}); err != nil {
 			return nil, nil, fmt.Errorf("plan the way back: %w", err)
+		}
+	} else {
+		for i, l := range plan.Lost {
+			plan.Lost[i] = strings.TrimSuffix(l, ": they are set aside")
 		}
 	}
 	plan.Questions = nil // going back is what was asked for
@@ -291,13 +299,21 @@ func (a *apply) newTablesUsed(ctx context.Context, wanted, now *schema.Catalog) 
 		if address.Kind != schema.KindTable || known[o.ID] {
 			continue
 		}
-		var used bool
-		if err := a.run.owner.QueryRow(ctx, "SELECT EXISTS (SELECT FROM "+holdfast.QuoteQualified(address.Schema, address.Name)+")").Scan(&used); err != nil {
-			return false, fmt.Errorf("look whether the new table %s holds rows: %w", address.Label(), err)
+		used, err := a.holdsRows(ctx, address)
+		if err != nil {
+			return false, err
 		}
 		if used {
 			return true, nil
 		}
 	}
 	return false, nil
+}
+
+func (a *apply) holdsRows(ctx context.Context, table schema.Address) (bool, error) {
+	var holds bool
+	if err := a.run.owner.QueryRow(ctx, "SELECT EXISTS (SELECT FROM "+holdfast.QuoteQualified(table.Schema, table.Name)+")").Scan(&holds); err != nil {
+		return false, fmt.Errorf("look whether the new table %s holds rows: %w", table.Label(), err)
+	}
+	return holds, nil
 }

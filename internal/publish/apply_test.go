@@ -2,12 +2,14 @@ package publish
 
 import (
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/pgtest"
+	"github.com/holdfast/holdfast/internal/schema"
 )
 
 func TestApplyLeadsToDevelopmentsStructure(t *testing.T) {
@@ -175,4 +177,41 @@ func TestOwnersSettingsChangeNothing(t *testing.T) {
 	name := holdfast.QuoteIdentifier(production.Name)
 	production.exec(t, "ALTER DATABASE "+name+" RESET ALL; ALTER DATABASE "+holdfast.QuoteIdentifier(development.Name)+" RESET ALL", production.admin)
 	mustEqual(t, production.dump(t), development.dump(t))
+}
+
+// What a failed plan set aside would be in the way of the next attempt.
+func TestCompensatedPlanCanBeAppliedAgain(t *testing.T) {
+	production, development, plan := shop(t)
+	fails := *plan
+	fails.Statements = append(slices.Clip(plan.Statements), schema.Statement{SQL: "SELECT 1 / 0", Description: "fail", Transactional: true, Group: 1000})
+	for range 2 {
+		out, err := Apply(t.Context(), Order{Plan: &fails, Target: production.target(t)})
+		if err == nil || out.State != Compensated || len(out.Statements) != len(plan.Statements) {
+			t.Fatalf("%+v, %v", out, err)
+		}
+		if n := pgtest.Value[int](t, production.admin, "SELECT count(fax)::int FROM customer"); n != 200 {
+			t.Errorf("%d values of the dropped column came back", n)
+		}
+	}
+	if out, err := Apply(t.Context(), Order{Plan: plan, Target: production.target(t)}); err != nil {
+		t.Fatalf("%+v, %v", out, err)
+	}
+	mustEqual(t, production.dump(t), development.dump(t))
+}
+
+// New tables that refer to each other cannot be dropped one after the other.
+func TestNewTablesInACircleAreTakenBack(t *testing.T) {
+	production := newBase(t, "CREATE TABLE t (id int PRIMARY KEY)")
+	development := newBase(t, "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE a (id int PRIMARY KEY, b int); CREATE TABLE b (id int PRIMARY KEY, a int REFERENCES a); ALTER TABLE a ADD FOREIGN KEY (b) REFERENCES b")
+	plan := planned(t, production, development)
+	before := production.dump(t)
+	plan.Statements = append(plan.Statements, schema.Statement{SQL: "SELECT 1 / 0", Description: "fail", Transactional: true, Group: 1000})
+	out, err := Apply(t.Context(), Order{Plan: plan, Target: production.target(t)})
+	if err == nil || out.State != Compensated {
+		t.Fatalf("%+v, %v", out, err)
+	}
+	mustEqual(t, production.dump(t), before)
+	if n := pgtest.Value[int](t, production.admin, "SELECT count(*)::int FROM pg_class WHERE relkind = 'r' AND relnamespace = to_regnamespace('"+schema.TombstoneSchema+"')"); n > 0 {
+		t.Errorf("%d tables are set aside", n)
+	}
 }

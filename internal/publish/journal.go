@@ -115,17 +115,32 @@ func (u Unfinished) position(ctx context.Context, conn *pgx.Conn) (next, doubtfu
 	return open.Step, -1, nil
 }
 
-// committed asks the server what became of a transaction. Its session must be over.
+// committed asks the server what became of a transaction whose client is gone.
 func committed(ctx context.Context, conn *pgx.Conn, transaction string) (bool, error) {
+	deadline := time.Now().Add(reconnectTime)
+	for attempt := 1; ; attempt++ {
+		status, err := transactionStatus(ctx, conn, transaction)
+		if err != nil {
+			return false, fmt.Errorf("ask what became of transaction %s: %w", transaction, err)
+		}
+		if status != "in progress" || time.Now().After(deadline) {
+			return status == "committed", nil
+		}
+		if err := sleep(ctx, pause(attempt)); err != nil {
+			return false, fmt.Errorf("ask what became of transaction %s: %w", transaction, err)
+		}
+	}
+}
+
+// transactionStatus is "" for a transaction that the server does not know: it was taken back to an earlier moment.
+func transactionStatus(ctx context.Context, conn *pgx.Conn, transaction string) (string, error) {
 	var known bool
+	if err := conn.QueryRow(ctx, "SELECT $1::text::xid8 < pg_snapshot_xmax(pg_current_snapshot())", transaction).Scan(&known); err != nil || !known {
+		return "", err // to ask about a number from the future is an error
+	}
 	var status *string
-	// A number from the future would be an error: the server was taken back to an earlier moment, and the transaction is gone.
-	err := conn.QueryRow(ctx, `SELECT $1::text::xid8 < pg_snapshot_xmax(pg_current_snapshot())`, transaction).Scan(&known)
-	if err == nil && known {
-		err = conn.QueryRow(ctx, "SELECT pg_xact_status($1::text::xid8)", transaction).Scan(&status)
+	if err := conn.QueryRow(ctx, "SELECT pg_xact_status($1::text::xid8)", transaction).Scan(&status); err != nil || status == nil {
+		return "", err
 	}
-	if err != nil {
-		return false, fmt.Errorf("ask what became of transaction %s: %w", transaction, err)
-	}
-	return status != nil && *status == "committed", nil
+	return *status, nil
 }

@@ -73,6 +73,7 @@ type planNode struct {
 type planOutput struct {
 	Plan          planNode `json:"Plan"`
 	ExecutionTime float64  `json:"Execution Time"`
+	text          string   // all of it
 }
 
 // executionLimit bounds how long a statement of the workload may run on the copy.
@@ -94,9 +95,13 @@ func (e *explained) measure(ctx context.Context, conn *pgx.Conn, into *look) err
 		return nil
 	}
 	if into == &e.before {
+		safe, err := callsNothingVolatile(ctx, conn, e.query.SQL+" "+plan.text)
+		if err != nil || !safe {
+			return err
+		}
 		e.values = e.findValues(ctx, conn, plan.Plan, types)
 	}
-	if len(e.values) != len(types) || e.values == nil {
+	if len(e.values) != len(types) || e.values == nil || into == &e.after && !e.before.executed {
 		return nil
 	}
 	for range 2 { // the second run finds the pages in memory
@@ -144,7 +149,26 @@ func explain(ctx context.Context, conn *pgx.Conn, options string, values []*stri
 	if err := json.Unmarshal(text, &out); err != nil || len(out) == 0 {
 		return nil, fmt.Errorf("read the plan of a statement: %w", err)
 	}
+	out[0].text = string(text)
 	return &out[0], nil
+}
+
+// called finds what may be the name of a function.
+var called = regexp.MustCompile(`(\w+)"?\(`)
+
+// callsNothingVolatile says whether a statement calls no function that might do something beyond reading: send a message, take a
+// number, call another server. A read-only transaction does not keep it from that. text is the statement and its verbose plan, in which
+// views and policies are resolved.
+func callsNothingVolatile(ctx context.Context, conn *pgx.Conn, text string) (bool, error) {
+	names := []string{}
+	for _, m := range called.FindAllStringSubmatch(text, -1) {
+		names = append(names, m[1], strings.ToLower(m[1]))
+	}
+	var volatile bool
+	if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_catalog.pg_proc WHERE proname = ANY ($1) AND provolatile = 'v')", names).Scan(&volatile); err != nil {
+		return false, fmt.Errorf("look at what a statement calls: %w", err)
+	}
+	return !volatile, nil
 }
 
 // shape is the plan's outline: what it does to which tables by which index.

@@ -141,6 +141,23 @@ func TestRehearsalFlagsARegression(t *testing.T) {
 	}
 }
 
+// A function that is not known only to read might send a message: its statement is explained and not run.
+func TestRehearsalRunsNothingThatMightDoMoreThanRead(t *testing.T) {
+	structure := "CREATE TABLE t (id int PRIMARY KEY%s); CREATE FUNCTION send(int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END'; CREATE VIEW hidden AS SELECT send(id) AS sent FROM t;"
+	production := newBase(t, strings.ReplaceAll(structure, "%s", ""))
+	development := newBase(t, strings.ReplaceAll(structure, "%s", ", n int"))
+	r := rehearse(t, Rehearsal{Plan: planned(t, production, development), Copy: production.target(t), Workload: []Query{{SQL: "SELECT * FROM hidden"}, {SQL: "SELECT send($1)"}, {SQL: "SELECT pg_sleep(1)"}, {SQL: "SELECT count(*) FROM t"}}})
+	var ran []string
+	for _, c := range r.Performance {
+		if c.Executed {
+			ran = append(ran, c.SQL)
+		}
+	}
+	if !slices.Equal(ran, []string{"SELECT count(*) FROM t"}) {
+		t.Errorf("ran %v", ran)
+	}
+}
+
 // Rows must not leave without a word: here a trigger of production's own deletes while the plan fills a column.
 func TestRehearsalNoticesLostRowsAndSequencesThatFellBehind(t *testing.T) {
 	before := `CREATE TABLE a (id int PRIMARY KEY, v text); CREATE TABLE b (id int PRIMARY KEY, v text);

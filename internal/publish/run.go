@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/schema"
@@ -280,14 +279,12 @@ func (r *runner) attemptTransaction(ctx context.Context, conn *pgx.Conn, s step)
 	if r.detail != nil {
 		r.detail.newTransaction()
 	}
-	if r.journal != nil {
-		if err := conn.QueryRow(ctx, "SELECT pg_current_xact_id()::text").Scan(&transaction); err != nil {
-			return nil, r.lost(conn, "", err)
-		}
-		// Before any lock is held: nobody waits while the journal is written.
-		if err := r.record(ctx, Entry{Kind: EntryIntent, Step: s.number, Transaction: transaction}); err != nil {
-			return nil, err
-		}
+	// Before any lock is held: nobody waits while the journal is written.
+	if err := conn.QueryRow(ctx, "SELECT pg_current_xact_id()::text").Scan(&transaction); err != nil {
+		return nil, r.lost(conn, "", err)
+	}
+	if err := r.record(ctx, Entry{Kind: EntryIntent, Step: s.number, Transaction: transaction}); err != nil {
+		return nil, err
 	}
 	var out []Measure
 	for n, i := range s.statements {
@@ -336,132 +333,6 @@ func (r *runner) statement(ctx context.Context, conn *pgx.Conn, s step, index in
 	}
 	r.teller.event(Event{Kind: EventDone, Direction: r.direction, Step: s.number, Steps: len(r.steps), Statement: index, Measure: &m})
 	return m, nil
-}
-
-// attemptAlone runs a statement outside a transaction.
-func (r *runner) attemptAlone(ctx context.Context, conn *pgx.Conn, s step, doubtful bool) ([]Measure, error) {
-	index := s.statements[0]
-	st := r.plan.Statements[index]
-	if err := r.record(ctx, Entry{Kind: EntryIntent, Step: s.number}); err != nil {
-		return nil, err
-	}
-	if doubtful {
-		done, err := r.settleDoubt(ctx, conn, st)
-		if err != nil || done {
-			return nil, err
-		}
-	}
-	r.teller.event(Event{Kind: EventStarted, Direction: r.direction, Step: s.number, Steps: len(r.steps), Statement: index, SQL: st.SQL, Text: st.Description})
-	// Nobody stands in a queue behind the lock that these take, and they wait for every older transaction: patience is all.
-	lock := r.settings.lockPatience()
-	if st.Repeat {
-		lock = r.settings.lockTimeout()
-	}
-	before, err := walPosition(ctx, conn, fmt.Sprintf("SET lock_timeout = %d; SET statement_timeout = %d", lock.Milliseconds(), r.settings.statementTimeout(index).Milliseconds()))
-	if err != nil {
-		return nil, r.lost(conn, "", err)
-	}
-	if r.detail != nil {
-		if err := r.detail.before(ctx, conn); err != nil {
-			return nil, r.lost(conn, "", err)
-		}
-	}
-	m := Measure{Statement: index}
-	began := time.Now()
-	fill, again := r.backfills[index]
-	if again {
-		if m.Rows, err = r.fill(ctx, conn, s, fill); err != nil {
-			return nil, r.lost(conn, "", err)
-		}
-	}
-	for again = !again; again; {
-		tag, err := conn.Exec(ctx, st.SQL)
-		var refused *pgconn.PgError
-		if err != nil && doubtful && strings.HasPrefix(st.SQL, "DROP ") && errors.As(err, &refused) && refused.Code == codeUndefinedObject {
-			break // it was dropped by the attempt of which nobody knew
-		}
-		if err != nil {
-			return nil, r.lost(conn, "", r.cleanUp(ctx, conn, st, &statementError{index: index, sql: st.SQL, cause: err}))
-		}
-		m.Rows += tag.RowsAffected()
-		again = st.Repeat && tag.RowsAffected() > 0
-	}
-	m.Time = Duration(time.Since(began))
-	after, err := walPosition(ctx, conn, "")
-	if err != nil {
-		return nil, r.lost(conn, "", err)
-	}
-	m.WALBytes, m.Locks = after-before, r.watcher.locks()
-	if r.detail != nil {
-		if err := r.detail.after(ctx, conn, &m); err != nil {
-			return nil, r.lost(conn, "", err)
-		}
-	}
-	r.teller.event(Event{Kind: EventDone, Direction: r.direction, Step: s.number, Steps: len(r.steps), Statement: index, Measure: &m})
-	return []Measure{m}, nil
-}
-
-// fill does a backfill in place of a statement.
-func (r *runner) fill(ctx context.Context, conn *pgx.Conn, s step, b Backfill) (int64, error) {
-	admin, err := r.target.Administrator(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("connect to watch the replicas: %w", err)
-	}
-	defer func() { _ = admin.Close(context.WithoutCancel(ctx)) }() // it only looked
-	p, err := b.Run(ctx, conn, admin, r.settings.lockTimeout(), r.cursors[s.number], func(p BackfillProgress) error {
-		r.cursors[s.number] = p.Cursor
-		r.teller.event(Event{Kind: EventProgress, Direction: r.direction, Step: s.number, Steps: len(r.steps), Statement: s.statements[0], Text: "rows are filled", Done: p.Scanned, Total: p.Total})
-		return r.record(ctx, Entry{Kind: EntryBatch, Step: s.number, Cursor: p.Cursor})
-	})
-	return p.Updated, err
-}
-
-// settleDoubt finds out whether a statement outside a transaction happened. What is half done is removed.
-func (r *runner) settleDoubt(ctx context.Context, conn *pgx.Conn, st schema.Statement) (done bool, err error) {
-	index, made := strings.CutPrefix(st.Cleanup, dropConcurrently)
-	if !made {
-		return false, nil // doing it twice is harmless
-	}
-	valid, err := indexValid(ctx, conn, index)
-	if err != nil {
-		return false, r.lost(conn, "", err)
-	}
-	if valid != nil && *valid {
-		return true, nil
-	}
-	return false, r.lost(conn, "", r.cleanUp(ctx, conn, st, nil))
-}
-
-// dropConcurrently begins the clean-up of an index that is built concurrently.
-const dropConcurrently = "DROP INDEX CONCURRENTLY IF EXISTS "
-
-// indexValid returns nil where there is no such index.
-func indexValid(ctx context.Context, conn *pgx.Conn, name string) (*bool, error) {
-	var valid *bool
-	err := conn.QueryRow(ctx, "SELECT (SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1))", name).Scan(&valid)
-	if err != nil {
-		return nil, fmt.Errorf("look at the index %s: %w", name, err)
-	}
-	return valid, nil
-}
-
-// cleanUp removes what a failed statement outside a transaction left, and returns its error with that of the removal.
-func (r *runner) cleanUp(ctx context.Context, conn *pgx.Conn, st schema.Statement, failed error) error {
-	if st.Cleanup == "" || conn.IsClosed() {
-		return failed
-	}
-	if index, ok := strings.CutPrefix(st.Cleanup, dropConcurrently); ok {
-		if valid, err := indexValid(ctx, conn, index); err != nil || valid == nil || *valid {
-			return errors.Join(failed, err)
-		}
-	}
-	if _, err := conn.Exec(ctx, fmt.Sprintf("SET lock_timeout = %d; SET statement_timeout = 0", r.settings.lockPatience().Milliseconds())); err != nil {
-		return errors.Join(failed, err)
-	}
-	if _, err := conn.Exec(ctx, st.Cleanup); err != nil {
-		return errors.Join(failed, fmt.Errorf("remove what a failed statement left: %w", err))
-	}
-	return failed
 }
 
 func walPosition(ctx context.Context, conn *pgx.Conn, first string) (int64, error) {

@@ -38,7 +38,7 @@ func needsAdministrator(s schema.Statement, extensions []string) bool {
 	if s.Object.Kind != schema.KindExtension || !slices.Contains(extensions, s.Object.Name) {
 		return false
 	}
-	for _, verb := range []string{"CREATE EXTENSION ", "ALTER EXTENSION ", "DROP EXTENSION "} {
+	for _, verb := range []string{"CREATE EXTENSION ", "ALTER EXTENSION ", "DROP EXTENSION ", "COMMENT ON EXTENSION "} {
 		if strings.HasPrefix(s.SQL, verb) {
 			return true
 		}
