@@ -94,6 +94,7 @@ type serveConfig struct {
 	Gateway       string   `toml:"gateway" env:"HOLDFAST_GATEWAY"`
 	GatewayPublic string   `toml:"gateway_public" env:"HOLDFAST_GATEWAY_PUBLIC"`
 	Hosts         []string `toml:"hosts" env:"HOLDFAST_HOSTS"`
+	AllowNetworks []string `toml:"allow_networks" env:"HOLDFAST_ALLOW_NETWORKS"`
 	Proxies       []string `toml:"proxies" env:"HOLDFAST_PROXIES"`
 	PostgreSQL    []string `toml:"postgresql" env:"HOLDFAST_POSTGRESQL"`
 	Account       string   `toml:"account" env:"HOLDFAST_ACCOUNT"`
@@ -114,6 +115,7 @@ func (c *serveConfig) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.Gateway, "gateway", c.Gateway, "address of the front door for PostgreSQL clients")
 	f.StringVar(&c.GatewayPublic, "gateway-public", c.GatewayPublic, "host:port of the front door in connection strings (default: where it listens)")
 	f.StringSliceVar(&c.Hosts, "host", c.Hosts, "a name under which the API is reached (can be repeated)")
+	f.StringSliceVar(&c.AllowNetworks, "allow-network", c.AllowNetworks, "a network that S3 endpoints may lie in although it is not public, as 192.168.1.0/24 (can be repeated)")
 	f.StringSliceVar(&c.Proxies, "proxy", c.Proxies, "an address or network of proxies before the API, whose X-Forwarded-For is believed (can be repeated)")
 	f.StringVar(&c.Certificate, "certificate", c.Certificate, "certificate of the front door, PEM (default: one is made)")
 	f.StringVar(&c.Key, "key", c.Key, "private key of the certificate, PEM")
@@ -198,6 +200,9 @@ func (c *serveConfig) check() error {
 		}
 	}
 	if _, err := networks("proxy", c.Proxies); err != nil {
+		return err
+	}
+	if _, err := networks("allow-network", c.AllowNetworks); err != nil {
 		return err
 	}
 	if (c.Certificate == "") != (c.Key == "") {

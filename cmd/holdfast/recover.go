@@ -124,7 +124,7 @@ func (r *recovery) parse(c *cli) error {
 
 // scan looks at what the repository holds.
 func (r *recovery) scan(ctx context.Context) ([]history.Found, error) {
-	place, err := openRemote(store.Location{Location: r.place, Secret: r.secret})
+	place, err := openRemote(store.Location{Location: r.place, Secret: r.secret}, nil)
 	if err != nil {
 		return nil, err
 	}

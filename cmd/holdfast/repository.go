@@ -5,11 +5,13 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/blob"
+	"github.com/holdfast/holdfast/internal/egress"
 	"github.com/holdfast/holdfast/internal/history"
 	"github.com/holdfast/holdfast/internal/store"
 )
@@ -41,11 +43,15 @@ func (h *house) openPlace(l store.Location) (blob.Location, error) {
 	if l.Location == h.localRepository() {
 		return blob.CreateFolder(l.Folder)
 	}
-	return openRemote(l)
+	allowed, err := networks("allow-network", h.config.AllowNetworks)
+	if err != nil {
+		return nil, err
+	}
+	return openRemote(l, egress.Guard{Allow: allowed}.DialContext)
 }
 
-// openRemote opens a place that somebody else made.
-func openRemote(l store.Location) (blob.Location, error) {
+// openRemote opens a place that somebody else made. dial guards what the endpoint may lead to; nil: anything.
+func openRemote(l store.Location, dial func(ctx context.Context, network, address string) (net.Conn, error)) (blob.Location, error) {
 	if l.Kind == holdfast.FolderLocation {
 		return blob.OpenFolder(l.Folder) // a folder that is not there is a disk that is not mounted
 	}
@@ -53,7 +59,7 @@ func openRemote(l store.Location) (blob.Location, error) {
 	if l.Insecure {
 		scheme = "http://"
 	}
-	return blob.OpenS3(blob.S3Options{Endpoint: scheme + l.Endpoint, Region: l.Region, Bucket: l.Bucket, Prefix: l.Prefix, AccessKey: l.AccessKey, SecretKey: l.Secret, PathStyle: l.PathStyle})
+	return blob.OpenS3(blob.S3Options{Endpoint: scheme + l.Endpoint, Region: l.Region, Bucket: l.Bucket, Prefix: l.Prefix, AccessKey: l.AccessKey, SecretKey: l.Secret, PathStyle: l.PathStyle, Dial: dial})
 }
 
 // repositoryKeys puts together keys that are kept as a recipient and an identity in two lines.

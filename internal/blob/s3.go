@@ -33,7 +33,9 @@ type S3Options struct {
 	PartSize     int64         // 5 MiB to 5 GiB; 0: 8 MiB. A Put holds up to Uploads+1 parts in memory
 	Uploads      int           // parts that one Put uploads at the same time; 0: 2
 	Stalled      time.Duration // how long a transfer may stand still; 0: one minute
-	Parts        Backoff       // how often a single part is tried again; the zero value is Backoff's
+	// Dial connects to the server; nil: any address. Who lets others choose the endpoint guards what it may lead to.
+	Dial  func(ctx context.Context, network, address string) (net.Conn, error)
+	Parts Backoff // how often a single part is tried again; the zero value is Backoff's
 }
 
 // String names the place without the keys, for logs and messages.
@@ -135,9 +137,13 @@ func s3Transport(o S3Options) (*http.Transport, error) {
 			return nil, &holdfast.Error{Kind: holdfast.Invalid, Message: "the trusted certificates are not in PEM format"}
 		}
 	}
+	dial := o.Dial
+	if dial == nil {
+		dial = (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext
+	}
 	return &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		DialContext:           dial,
 		TLSClientConfig:       trust,
 		TLSHandshakeTimeout:   10 * time.Second,
 		ResponseHeaderTimeout: 2 * o.Stalled, // completing a large multipart upload takes a server a while
