@@ -193,13 +193,13 @@ func (s *server) token(t *testing.T) string {
 }
 
 // secrets are tokens and passwords as the product makes them.
-var secrets = regexp.MustCompile(`hf_(admin|user|agent)_\S+|postgres(ql)?://[^ @]+:[^ @]+@`)
+var secrets = regexp.MustCompile(`hf_(admin|user|agent|session|invite)_\S+|postgres(ql)?://[^ @]+:[^ @]+@`)
 
 // The log, at its most talkative, may name every request, but no secret. The set-up link alone is printed for the person.
 func (s *server) searchLog(t *testing.T) {
 	t.Helper()
 	log := s.process.Out.String() + s.process.Log.String()
-	if !strings.Contains(log, "/api/v1/setup") {
+	if !strings.Contains(log, "/api/v1/join") {
 		t.Fatalf("the log does not tell of requests:\n%s", log)
 	}
 	for line := range strings.Lines(log) {

@@ -8,6 +8,7 @@ import type {
   Extension,
   Job,
   JobLine,
+  LoggedIn,
   NewProject,
   NewToken,
   Project,
@@ -24,8 +25,11 @@ type Options = { body?: unknown; signal?: AbortSignal; token?: string; accept?: 
 
 async function send(method: string, path: string, options: Options = {}): Promise<Response> {
   const headers: Record<string, string> = { Accept: options.accept ?? 'application/json' }
-  const token = options.token ?? session.token()
+  const kept = session.token()
+  const token = options.token ?? session.bearer()
   if (token) headers.Authorization = `Bearer ${token}`
+  // A page of another site cannot send this header, with which the server believes a cookie.
+  else if (method !== 'GET') headers['Holdfast-Request'] = '1'
   if (options.body !== undefined) headers['Content-Type'] = 'application/json'
   let response: Response
   try {
@@ -34,7 +38,7 @@ async function send(method: string, path: string, options: Options = {}): Promis
       headers,
       body: options.body === undefined ? undefined : JSON.stringify(options.body),
       signal: options.signal,
-      credentials: 'omit',
+      credentials: token ? 'omit' : 'same-origin',
       cache: 'no-store',
       redirect: 'error',
     })
@@ -44,9 +48,8 @@ async function send(method: string, path: string, options: Options = {}): Promis
   }
   if (response.ok) return response
   const problem = await problemOf(response)
-  // The token has ended. Whoever shows this page notices and asks for another; a token that is only being tried is not ours.
-  if (problem.status === 401 && options.token === undefined && token !== null && token === session.token())
-    session.end()
+  // The token or the session has ended. Whoever shows this page notices and asks for another; a token that is only being tried is not ours.
+  if (problem.status === 401 && options.token === undefined && kept !== null && kept === session.token()) session.end()
   throw problem
 }
 
@@ -74,8 +77,11 @@ export const api = {
   server: (signal?: AbortSignal) => call<ServerInfo>('GET', '/server', { signal }),
   /** Who the given token is; the way to try a token before it is kept. */
   serverAs: (token: string) => call<ServerInfo>('GET', '/server', { token }),
-  redeemSetup: (secret: string, name: string) =>
-    call<TokenSecret>('POST', '/setup', { body: { secret, name }, token: '' }),
+  login: (name: string, password: string, code: string) =>
+    call<LoggedIn>('POST', '/login', { body: { name, password, ...(code && { code }) }, token: '' }),
+  join: (secret: string, name: string, password: string) =>
+    call<LoggedIn>('POST', '/join', { body: { secret, ...(name && { name }), password }, token: '' }),
+  logout: () => call<void>('POST', '/logout'),
 
   projects: (signal?: AbortSignal) => list<Project>('/projects', signal),
   project: (name: string, signal?: AbortSignal) =>
@@ -122,4 +128,10 @@ export const api = {
 
   audit: (before: number, limit: number, signal?: AbortSignal) =>
     list<AuditEntry>(`/audit?limit=${limit}${before > 0 ? `&before=${before}` : ''}`, signal),
+}
+
+/** Ends the session on the server, if there is one, and here in any case. */
+export async function signOut(): Promise<void> {
+  if (session.byCookie()) await api.logout().catch(() => {})
+  session.end()
 }

@@ -4,6 +4,132 @@
  */
 
 export interface paths {
+    "/api/v1/account": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** You, and your roles */
+        get: operations["get-account"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/account/code": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a secret for an authenticator
+         * @description It counts for nothing until a code of it is confirmed.
+         */
+        post: operations["begin-code"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/account/code/confirm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sign in with codes from now on; answers with recovery codes, shown this once */
+        post: operations["confirm-code"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/account/code/remove": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sign in without codes again */
+        post: operations["remove-code"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/account/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Change your password
+         * @description Your other sessions end; your tokens stay.
+         */
+        post: operations["change-password"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/account/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where you are signed in */
+        get: operations["list-sessions"];
+        put?: never;
+        post?: never;
+        /** Sign out everywhere, here too */
+        delete: operations["end-sessions"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/account/sessions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Sign out somewhere */
+        delete: operations["end-session"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/audit": {
         parameters: {
             query?: never;
@@ -16,6 +142,81 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The audit trail, the oldest first
+         * @description One answer holds at most a thousand entries; ask for the next with the number of the last.
+         */
+        get: operations["export-audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Check that the audit trail was not tampered with
+         * @description An entry that was edited, removed, moved or put in is found, and so is a cut end: how the trail ends is signed with the installation's key.
+         */
+        get: operations["verify-audit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/invitations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One-time links that were not used yet */
+        get: operations["list-invitations"];
+        put?: never;
+        /** Make a one-time link for somebody new */
+        post: operations["invite"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/invitations/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** End a one-time link */
+        delete: operations["revoke-invitation"];
         options?: never;
         head?: never;
         patch?: never;
@@ -106,6 +307,136 @@ export interface paths {
         get: operations["get-job-log"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/join": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Redeem a one-time link and sign in
+         * @description The set-up link makes the first admin, an invitation somebody new, a reset link a new password.
+         */
+        post: operations["join"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/login": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sign in with a name and a password
+         * @description The session's secret is in a cookie that scripts cannot read. A refusal with the code `precondition` asks for a code of the authenticator; one with `too_many` says how long to wait.
+         */
+        post: operations["login"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/logout": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** End the session that the request came by */
+        post: operations["logout"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/people": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Everybody who can sign in */
+        get: operations["list-people"];
+        put?: never;
+        /**
+         * Add somebody, with a password
+         * @description An invitation lets somebody choose the password alone.
+         */
+        post: operations["create-person"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/people/{person}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Remove somebody with all roles, sessions and tokens */
+        delete: operations["delete-person"];
+        options?: never;
+        head?: never;
+        /** Make somebody an admin or not, disable, or forget the authenticator */
+        patch: operations["change-person"];
+        trace?: never;
+    };
+    "/api/v1/people/{person}/logout": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** End every session of somebody */
+        post: operations["logout-person"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/people/{person}/reset-link": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make a one-time link by which somebody sets a new password */
+        post: operations["reset-link"];
         delete?: never;
         options?: never;
         head?: never;
@@ -215,7 +546,8 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /** One checkpoint */
+        get: operations["get-checkpoint"];
         put?: never;
         post?: never;
         /**
@@ -392,6 +724,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/branches/{branch}/schema": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A branch's structure as SQL */
+        get: operations["dump-schema"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project}/branches/{branch}/settings": {
         parameters: {
             query?: never;
@@ -445,6 +794,41 @@ export interface paths {
         /** Start a branch's server; answers when it accepts connections */
         post: operations["wake-branch"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/invitations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A project's one-time links that were not used yet */
+        get: operations["list-project-invitations"];
+        put?: never;
+        /** Make a one-time link for somebody new in a project */
+        post: operations["invite-to-project"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/invitations/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** End a one-time link of a project */
+        delete: operations["revoke-project-invitation"];
         options?: never;
         head?: never;
         patch?: never;
@@ -529,6 +913,200 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/members": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who has a role in a project */
+        get: operations["list-members"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/members/{person}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Give somebody a role in a project
+         * @description Owners are made and unmade by owners.
+         */
+        put: operations["set-member"];
+        post?: never;
+        /** Take somebody's role in a project away */
+        delete: operations["remove-member"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/publish-hooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A project's own checks of rehearsals */
+        get: operations["get-publish-hooks"];
+        /**
+         * Replace a project's own checks of rehearsals
+         * @description A command, and a URL in a private network, take the right to change the installation.
+         */
+        put: operations["set-publish-hooks"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/publishes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A project's publishes, the newest first */
+        get: operations["list-publishes"];
+        put?: never;
+        /**
+         * Plan how production gets development's structure
+         * @description Compares development, production and what was published last. A publish that has changed nothing yet is planned anew; otherwise the project gets a new one. Neither database is changed.
+         */
+        post: operations["plan-publish"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/publishes/{number}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A publish with its plan */
+        get: operations["get-publish"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/publishes/{number}/apply": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Run a rehearsed publish on production
+         * @description Only while development and production are still as they were rehearsed. A checkpoint is made first. When it fails in the middle, what was done is taken back.
+         */
+        post: operations["apply-publish"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/publishes/{number}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Give a publish up
+         * @description One that is being applied is taken back.
+         */
+        post: operations["cancel-publish"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/publishes/{number}/log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What happened while a publish was rehearsed and applied */
+        get: operations["get-publish-log"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/publishes/{number}/rehearse": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Run a publish on a copy of production with its data
+         * @description The report says what it did there: times, locks, rows that stand in the way, running code that would fail. The copy is removed afterwards, unless it is to be kept, which takes the right to see production's rows.
+         */
+        post: operations["rehearse-publish"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/publishes/{number}/revert": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Plan the way back of a publish
+         * @description The answer is a publish of its own, which is rehearsed and applied like any other. What was dropped comes back with its rows; the plan lists what cannot.
+         */
+        post: operations["revert-publish"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project}/repository-keys": {
         parameters: {
             query?: never;
@@ -544,6 +1122,26 @@ export interface paths {
         put?: never;
         /** Encrypt with a new key from now on */
         post: operations["rotate-repository-key"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/schema-diff": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What would lead from one branch's structure to another's
+         * @description It is shown only; neither branch is changed.
+         */
+        post: operations["diff-schemas"];
         delete?: never;
         options?: never;
         head?: never;
@@ -594,10 +1192,13 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** All tokens, without their secrets */
+        /** Your tokens, without their secrets; all of them for an admin of the installation */
         get: operations["list-tokens"];
         put?: never;
-        /** Create a token; its secret is shown this once */
+        /**
+         * Create a token; its secret is shown this once
+         * @description It can do no more, reach no further and last no longer than who makes it. A person's token is bounded by that person's roles, as they are when it is used.
+         */
         post: operations["create-token"];
         delete?: never;
         options?: never;
@@ -626,6 +1227,30 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        Account: {
+            /** @description Of the installation: every right on every project, and on people. */
+            admin: boolean;
+            /** Format: date-time */
+            created_at: string;
+            disabled: boolean;
+            id: string;
+            /** Format: date-time */
+            last_login_at?: string;
+            /** @example ann */
+            name: string;
+            /** @description Signing in takes a code of an authenticator as well. */
+            one_time_code: boolean;
+            places: components["schemas"]["Place"][];
+        };
+        Apply: {
+            /**
+             * @description Classes of hazards: lossy, breaking.
+             * @example [
+             *       "breaking"
+             *     ]
+             */
+            allow?: string[] | null;
+        };
         AuditEntry: {
             /** @example project.create */
             action: string;
@@ -634,12 +1259,20 @@ export interface components {
             /** Format: date-time */
             at: string;
             detail?: unknown;
+            /** @description SHA-256 over this entry and the hash of the one before it, in hexadecimal. */
+            hash: string;
             /** Format: int64 */
             seq: number;
             /** @description The address that the request came from. */
             source?: string;
             /** @example shop */
             subject: string;
+        };
+        AuditVerified: {
+            /** Format: int64 */
+            entries: number;
+            /** @description The hash of the last entry, in hexadecimal. */
+            hash: string;
         };
         BaseBackup: {
             /** Format: date-time */
@@ -724,13 +1357,20 @@ export interface components {
             protected?: boolean;
         };
         Caller: {
+            /** @description Whether it may change what concerns every project: people, tokens of the installation, the audit trail. */
+            admin: boolean;
             /** @enum {string} */
-            kind: "admin" | "user" | "agent";
+            kind: "admin" | "user" | "agent" | "person";
             /** @example token ci */
             name: string;
+            /** @description The identifier of the person who signed in, or whose token it is. */
+            person?: string;
             /** @description The one project that it reaches; every project when left out. */
             project_id?: string;
-            /** @enum {string} */
+            /**
+             * @description The most that it may do; a person's role in a project bounds it there.
+             * @enum {string}
+             */
             right: "read" | "write" | "admin";
         };
         Checkpoint: {
@@ -747,6 +1387,23 @@ export interface components {
             pinned: boolean;
             /** @enum {string} */
             reason: "manual" | "daily" | "before_publish" | "before_restore" | "before_sync" | "before_removal";
+            /** @description Equal for equal schemas. It is read a moment after the checkpoint is made, and left out for one that was made while the branch slept. */
+            schema_fingerprint?: string;
+            /**
+             * Format: int32
+             * @description PostgreSQL's; each restore in place begins another.
+             */
+            timeline: number;
+        };
+        Code: {
+            /** @example 123456 */
+            code: string;
+        };
+        CodeSetup: {
+            /** @description To be typed in. */
+            secret: string;
+            /** @description To be shown as a picture: otpauth://... */
+            url: string;
         };
         Connection: {
             /** @example shop_development */
@@ -765,6 +1422,19 @@ export interface components {
             url: string;
             /** @example shop_owner */
             user: string;
+        };
+        EventBlocker: {
+            application?: string;
+            /** Format: int64 */
+            pid: number;
+            /** @description Without its values. */
+            query?: string;
+            /** Format: double */
+            query_age: number;
+            role?: string;
+            state?: string;
+            /** Format: double */
+            transaction_age: number;
         };
         Extension: {
             /** @description It can be added to this branch. */
@@ -795,6 +1465,26 @@ export interface components {
             gaps: components["schemas"]["Gap"][];
             /** Format: date-time */
             latest?: string;
+            snapshots: components["schemas"]["Snapshots"];
+            /**
+             * Format: int64
+             * @description How far back it is kept.
+             */
+            window_seconds: number;
+        };
+        Invitation: {
+            admin: boolean;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            expires_at: string;
+            id: string;
+            made_by: string;
+            production_rows: boolean;
+            project?: string;
+            /** @description It sets a new password for somebody who is known. */
+            reset: boolean;
+            role?: string;
         };
         Job: {
             /** @description Who asked for it. */
@@ -850,6 +1540,25 @@ export interface components {
             seq: number;
             text: string;
         };
+        Join: {
+            /**
+             * @description What to sign in with. A link for a new password takes none.
+             * @example ann
+             */
+            name?: string;
+            password: string;
+            /** @description What stands in the link after the #. */
+            secret: string;
+        };
+        Link: {
+            invitation: components["schemas"]["Invitation"];
+            /**
+             * @description What follows the server's address in the link.
+             * @example /join#hf_invite_...
+             */
+            path: string;
+            secret: string;
+        };
         ListAuditEntry: {
             items: components["schemas"]["AuditEntry"][];
         };
@@ -861,6 +1570,9 @@ export interface components {
         };
         ListExtension: {
             items: components["schemas"]["Extension"][];
+        };
+        ListInvitation: {
+            items: components["schemas"]["Invitation"][];
         };
         ListJob: {
             items: components["schemas"]["Job"][];
@@ -874,8 +1586,23 @@ export interface components {
         ListMaskRule: {
             items: components["schemas"]["MaskRule"][];
         };
+        ListMember: {
+            items: components["schemas"]["Member"][];
+        };
+        ListPerson: {
+            items: components["schemas"]["Person"][];
+        };
         ListProject: {
             items: components["schemas"]["Project"][];
+        };
+        ListPublish: {
+            items: components["schemas"]["Publish"][];
+        };
+        ListPublishEvent: {
+            items: components["schemas"]["PublishEvent"][];
+        };
+        ListSession: {
+            items: components["schemas"]["Session"][];
         };
         ListString: {
             items: string[];
@@ -908,6 +1635,22 @@ export interface components {
             ok: boolean;
             steps: string[];
         };
+        LoggedIn: {
+            /** Format: date-time */
+            expires_at: string;
+            /** @description The token that was asked for. */
+            token?: string;
+            you: components["schemas"]["Caller"];
+        };
+        Login: {
+            /** @description Of the authenticator, or a recovery code. Asked for with the code precondition. */
+            code?: string;
+            /** @example ann */
+            name: string;
+            password: string;
+            /** @description Asks for a token of that name in the answer instead of a session: for programs. */
+            token_name?: string;
+        };
         MaskRule: {
             /** @example email */
             column: string;
@@ -923,6 +1666,21 @@ export interface components {
             /** @example contacts */
             table: string;
         };
+        Member: {
+            /** Format: date-time */
+            created_at: string;
+            disabled: boolean;
+            name: string;
+            /** @description May read production's rows whatever the role. */
+            production_rows: boolean;
+            /** @enum {string} */
+            role: "viewer" | "developer" | "admin" | "owner";
+        };
+        MemberRole: {
+            production_rows?: boolean;
+            /** @enum {string} */
+            role: "viewer" | "developer" | "admin" | "owner";
+        };
         NewBranch: {
             /**
              * @description The moment of its history to copy; as it is now when left out.
@@ -931,7 +1689,7 @@ export interface components {
             at?: string;
             /**
              * @description The branch of the same project to copy.
-             * @example production
+             * @example development
              */
             from: string;
             /**
@@ -961,6 +1719,27 @@ export interface components {
             /** @example pg_trgm */
             name: string;
         };
+        NewInvitation: {
+            /** @description Of the installation. */
+            admin?: boolean;
+            /**
+             * Format: int64
+             * @description 0 or left out: a week.
+             */
+            expires_in_seconds?: number;
+        };
+        NewPassword: {
+            current: string;
+            /** @example a long password */
+            new: string;
+        };
+        NewPerson: {
+            admin?: boolean;
+            /** @example ann */
+            name: string;
+            /** @example a long password */
+            password: string;
+        };
         NewProject: {
             /**
              * @description 1 to 20 lower-case letters, digits and dashes, beginning with a letter.
@@ -978,6 +1757,24 @@ export interface components {
              * @description Load the sample data set, scaled to about this many rows, into development and production.
              */
             sample_rows?: number;
+        };
+        NewProjectInvitation: {
+            /**
+             * Format: int64
+             * @description 0 or left out: a week.
+             */
+            expires_in_seconds?: number;
+            production_rows?: boolean;
+            /** @enum {string} */
+            role: "viewer" | "developer" | "admin" | "owner";
+        };
+        NewPublish: {
+            /** @description Conversions may cut values that do not fit. */
+            allow_lossy?: boolean;
+            /** @description To questions: rename:TABLE.COLUMN=NEW_NAME, drop:OBJECT, using:TABLE.COLUMN=EXPRESSION, fill:TABLE.COLUMN=EXPRESSION. They are kept for the next plan of the same publish. */
+            answers?: string[] | null;
+            /** @description Plan for clients that are held meanwhile: fewer statements, which make everybody wait. */
+            maintenance?: boolean;
         };
         NewToken: {
             /**
@@ -1009,8 +1806,110 @@ export interface components {
              */
             value?: string;
         };
+        Password: {
+            password: string;
+        };
+        Person: {
+            /** @description Of the installation: every right on every project, and on people. */
+            admin: boolean;
+            /** Format: date-time */
+            created_at: string;
+            disabled: boolean;
+            id: string;
+            /** Format: date-time */
+            last_login_at?: string;
+            /** @example ann */
+            name: string;
+            /** @description Signing in takes a code of an authenticator as well. */
+            one_time_code: boolean;
+        };
+        PersonChange: {
+            admin?: boolean;
+            /** @description May not sign in; sessions end and tokens stop. */
+            disabled?: boolean;
+            /** @description Forget the authenticator, for somebody who lost it. */
+            forget_code?: boolean;
+        };
         Pin: {
             pinned: boolean;
+        };
+        Place: {
+            production_rows: boolean;
+            project: string;
+            /** @enum {string} */
+            role: "viewer" | "developer" | "admin" | "owner";
+        };
+        Plan: {
+            /** @description How production differs from what was published last. */
+            drift?: components["schemas"]["PlanDrift"][] | null;
+            /** @description What a plan that leads back cannot bring back. */
+            lost?: string[] | null;
+            notes?: string[] | null;
+            /** @description What cannot be carried. */
+            problems?: components["schemas"]["PlanProblem"][] | null;
+            /** @description What a person must answer before it is rehearsed. */
+            questions?: components["schemas"]["PlanQuestion"][] | null;
+            /** @description What keeps its content under another name. */
+            renames?: components["schemas"]["PlanRename"][] | null;
+            statements: components["schemas"]["PlanStatement"][];
+        };
+        PlanDrift: {
+            /** @enum {string} */
+            kind: "added in production" | "changed in production" | "dropped in production" | "changed in both";
+            object: string;
+            text: string;
+        };
+        PlanHazard: {
+            class: string;
+            text: string;
+        };
+        PlanProblem: {
+            object: string;
+            reason: string;
+        };
+        PlanQuestion: {
+            /**
+             * @description Each can be given as it stands, the most likely first.
+             * @example [
+             *       "rename:public.users.fullname=display_name"
+             *     ]
+             */
+            answers: string[];
+            /** @example public.users.fullname */
+            id: string;
+            text: string;
+        };
+        PlanRename: {
+            /** @example column public.users.fullname */
+            from: string;
+            /** @example column public.users.display_name */
+            to: string;
+            /** @enum {string} */
+            why: "identity" | "structure" | "answer";
+        };
+        PlanStatement: {
+            /**
+             * @description The worst of its hazards.
+             * @enum {string}
+             */
+            class: "safe" | "locking" | "rewrites" | "lossy" | "breaks running code" | "blocked by data";
+            /** @description What it does, in plain words. */
+            description: string;
+            /** Format: int64 */
+            group: number;
+            hazards?: components["schemas"]["PlanHazard"][] | null;
+            /**
+             * @description The strongest lock that it takes on tables; left out where none stops readers or writers.
+             * @example ACCESS EXCLUSIVE
+             */
+            lock?: string;
+            /** @example column public.users.name */
+            object: string;
+            sql: string;
+            /** @description That it locks. */
+            tables?: string[] | null;
+            /** @description It shares a transaction with the others of its group; otherwise it commits by itself. */
+            transactional: boolean;
         };
         Problem: {
             /**
@@ -1073,9 +1972,346 @@ export interface components {
              */
             postgres_major: number;
         };
+        Publish: {
+            /** @description The classes of hazards that somebody allowed. */
+            allowed: string[];
+            /** @description To questions of the plan, as they were given. Not in lists. */
+            answers?: string[] | null;
+            /** @description Who let it be applied. */
+            approver?: string;
+            author: string;
+            /** @description Of production before it was applied. */
+            checkpoint?: string;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            ended_at?: string;
+            /** @description Why it is blocked or failed, for a person. */
+            error?: string;
+            /**
+             * Format: date-time
+             * @description Until then what it dropped is only set aside, and it can be reverted.
+             */
+            grace_until?: string;
+            /** @description The classes of hazards in the plan, the worst first: blocked by data, lossy, breaks running code, rewrites, locking. */
+            hazards: string[];
+            /** @description The last one that worked on it. */
+            job?: string;
+            /**
+             * @description Where its statements come from: development, files of a migration tool, or an earlier publish that it takes back.
+             * @enum {string}
+             */
+            kind: "schema" | "migrations" | "revert";
+            /** @description It was planned for clients that are held at the front door meanwhile. */
+            maintenance: boolean;
+            /**
+             * Format: int64
+             * @description Counts within the project.
+             * @example 7
+             */
+            number: number;
+            /** @description Not in lists. */
+            plan?: components["schemas"]["Plan"];
+            /** Format: date-time */
+            planned_at?: string;
+            /**
+             * @description The branch that it was rehearsed on, while that is kept.
+             * @example shop/rehearsal_7
+             */
+            preview?: string;
+            /** @example shop */
+            project: string;
+            /** Format: date-time */
+            rehearsed_at?: string;
+            /** @description What the last rehearsal found. Not in lists. */
+            report?: components["schemas"]["Report"];
+            /**
+             * Format: int64
+             * @description The publish that took it back.
+             */
+            reverted_by?: number;
+            /**
+             * Format: int64
+             * @description The publish that it takes back.
+             */
+            reverts?: number;
+            /**
+             * Format: date-time
+             * @description When applying it began.
+             */
+            started_at?: string;
+            /** @enum {string} */
+            state: "draft" | "planned" | "needs answer" | "blocked" | "rehearsing" | "ready" | "applying" | "published" | "failed" | "reverted";
+            /**
+             * Format: int64
+             * @description How many the plan has; 0: nothing is to be done.
+             */
+            statements: number;
+        };
+        PublishEvent: {
+            /** Format: date-time */
+            at: string;
+            /** Format: int64 */
+            attempt?: number;
+            /** @description Who holds what the statement needs. */
+            blockers?: components["schemas"]["EventBlocker"][] | null;
+            /** @enum {string} */
+            direction: "forward" | "back";
+            /** @enum {string} */
+            kind: "started" | "done" | "committed" | "blocked" | "retry" | "ended" | "reconnected" | "turned";
+            measure?: components["schemas"]["ReportMeasure"];
+            /** @enum {string} */
+            phase: "rehearsal" | "apply";
+            /**
+             * Format: double
+             * @description What the statement took in the rehearsal, in milliseconds; in an apply.
+             */
+            predicted?: number;
+            sql?: string;
+            /**
+             * Format: int64
+             * @description From 1; 0 for what concerns a whole group.
+             */
+            statement: number;
+            text?: string;
+            /** Format: double */
+            wait?: number;
+        };
+        PublishHooks: {
+            /** @description The URL may lead to this machine or into a private network. Setting it takes the right to change the installation. */
+            allow_private?: boolean;
+            /**
+             * @description For a shell on the server's machine, with DATABASE_URL in its environment. Setting it takes the right to change the installation.
+             * @example cd /srv/shop && make smoke-test
+             */
+            command?: string;
+            /**
+             * Format: int64
+             * @description 0: five minutes.
+             */
+            command_timeout_seconds?: number;
+            /**
+             * @description Is sent a POST with the DATABASE_URL; any answer but 2xx blocks the publish.
+             * @example https://ci.example.com/check
+             */
+            url?: string;
+            /**
+             * Format: int64
+             * @description 0: five minutes.
+             */
+            url_timeout_seconds?: number;
+        };
+        Rehearsal: {
+            /** @description Keep the copy as a preview branch. It shows production's rows. */
+            keep?: boolean;
+        };
         Rename: {
             /** @example other */
             name: string;
+        };
+        Report: {
+            /** @description Tables whose users will have to wait, those who wait longest first. */
+            blocked: components["schemas"]["ReportBlocked"][];
+            /** @description They worked before and fail now. */
+            broken: components["schemas"]["ReportQuery"][];
+            /**
+             * Format: int64
+             * @description Needed meanwhile for what is written anew.
+             */
+            disk_bytes: number;
+            /** @description Why the plan did not run to its end on the copy. */
+            error?: string;
+            /** @description Rows that stand in the way, and values that would not survive. */
+            findings: components["schemas"]["ReportFinding"][];
+            /** Format: date-time */
+            finished_at: string;
+            /** @description The project's own checks. */
+            hooks: components["schemas"]["ReportHook"][];
+            invalid_indexes: string[];
+            /** @description Differences that are there because production has its own. */
+            kept_drift: string[];
+            /** @description How the result differs from what it should be, by pg_dump. */
+            leftovers: string[];
+            new_columns: components["schemas"]["ReportColumn"][];
+            /** @description The statements that take most time, before and after. */
+            performance: components["schemas"]["ReportSpeed"][];
+            /**
+             * Format: int64
+             * @description Statements of running code that were tried.
+             */
+            queries: number;
+            /** @description What stands between the plan and production. */
+            reasons: components["schemas"]["ReportReason"][];
+            /** @description Sequences that would give a number again. */
+            sequences: components["schemas"]["ReportSequence"][];
+            /** Format: date-time */
+            started_at: string;
+            /** @description Those of the plan, with what each cost on the copy. */
+            statements: components["schemas"]["ReportStatement"][];
+            /** @description Rows of every table before and after. */
+            tables: components["schemas"]["ReportTable"][];
+            /** @description They could not be tried before the plan, either. */
+            untried: components["schemas"]["ReportQuery"][];
+            /** @description New indexes that none of these uses. */
+            unused_indexes: string[];
+            /** @description Constraints that are not known to hold for every row. */
+            unvalidated: string[];
+            /**
+             * @description Before anybody consented to anything.
+             * @enum {string}
+             */
+            verdict: "ready" | "needs answer" | "blocked";
+            /** Format: int64 */
+            wal_bytes: number;
+        };
+        ReportBlocked: {
+            /** @enum {string} */
+            class: "online" | "brief" | "window";
+            /** Format: double */
+            longest_reads: number;
+            /** Format: double */
+            longest_writes: number;
+            /** Format: double */
+            reads: number;
+            table: string;
+            /** Format: double */
+            writes: number;
+        };
+        ReportColumn: {
+            column: string;
+            /** Format: double */
+            default_share: number;
+            /** Format: int64 */
+            distinct: number;
+            /** Format: int64 */
+            nulls: number;
+            /** Format: int64 */
+            rows: number;
+        };
+        ReportFinding: {
+            /** Format: int64 */
+            count: number;
+            /** @description Some of the rows, as JSON; for those who may see production's rows. */
+            rows?: string[] | null;
+            text: string;
+            /** @enum {string} */
+            verdict: "clean" | "unknown" | "loses" | "blocks";
+        };
+        ReportHook: {
+            /** @enum {string} */
+            check: "command" | "url";
+            error?: string;
+            ok: boolean;
+            /** @description Its beginning; for those who may see production's rows. */
+            output?: string;
+            /**
+             * Format: int64
+             * @description The exit code, or the HTTP status.
+             */
+            status: number;
+            /** Format: double */
+            time: number;
+        };
+        ReportLock: {
+            /** @example ACCESS EXCLUSIVE */
+            mode: string;
+            table: string;
+        };
+        ReportMeasure: {
+            /** Format: int64 */
+            attempts?: number;
+            locks?: components["schemas"]["ReportLock"][] | null;
+            /** Format: int64 */
+            new_bytes?: number;
+            /** @description Tables and indexes that were written anew. */
+            rewritten?: string[] | null;
+            /** Format: int64 */
+            rows?: number;
+            /** Format: int64 */
+            rows_scanned?: number;
+            /** Format: double */
+            time: number;
+            /**
+             * Format: double
+             * @description Earlier attempts and the pauses between them.
+             */
+            waited?: number;
+            /** Format: int64 */
+            wal_bytes: number;
+        };
+        ReportQuery: {
+            /** Format: int64 */
+            calls: number;
+            /** Format: double */
+            calls_per_day: number;
+            /** @description SQLSTATE */
+            code: string;
+            error: string;
+            sql: string;
+        };
+        ReportReason: {
+            /**
+             * @description The consent that settles it.
+             * @example breaking
+             */
+            allow?: string;
+            /** @example data */
+            code: string;
+            text: string;
+            /** @enum {string} */
+            verdict: "needs answer" | "blocked";
+        };
+        ReportSequence: {
+            column: string;
+            /** Format: int64 */
+            highest: number;
+            /** Format: int64 */
+            next: number;
+            sequence: string;
+        };
+        ReportSpeed: {
+            /** Format: int64 */
+            buffers_after: number;
+            /** Format: int64 */
+            buffers_before: number;
+            /** Format: double */
+            calls_per_day: number;
+            /** Format: double */
+            cost_after: number;
+            /** Format: double */
+            cost_before: number;
+            executed: boolean;
+            regressed: boolean;
+            shape_after: string;
+            shape_before: string;
+            sql: string;
+            /** Format: double */
+            time_after: number;
+            /** Format: double */
+            time_before: number;
+            why?: string;
+        };
+        ReportStatement: {
+            class: string;
+            description: string;
+            measure: components["schemas"]["ReportMeasure"];
+            ran: boolean;
+            sql: string;
+        };
+        ReportTable: {
+            after?: string;
+            /** @description Those among them whose values are not what they were. */
+            changed?: string[] | null;
+            /**
+             * Format: int64
+             * @description That the plan does not touch.
+             */
+            columns: number;
+            /** Format: int64 */
+            rows_after: number;
+            /** Format: int64 */
+            rows_before: number;
+            table: string;
         };
         RestorePlan: {
             base: string;
@@ -1103,6 +2339,8 @@ export interface components {
              * @description Of the restored data.
              */
             size_bytes: number;
+            /** @description It begins with a frozen copy on the server's own disk instead of a base backup. */
+            snapshot: boolean;
             /**
              * Format: int64
              * @description To replay.
@@ -1116,6 +2354,16 @@ export interface components {
              */
             at: string;
         };
+        SchemaDiff: {
+            /** @example shop/production */
+            from: string;
+            /** @example shop/development */
+            to: string;
+        };
+        SchemaDump: {
+            /** @description As pg_dump --schema-only writes it. */
+            sql: string;
+        };
         ServerInfo: {
             /**
              * @description The address of the front door for PostgreSQL clients.
@@ -1125,12 +2373,31 @@ export interface components {
             version: string;
             you: components["schemas"]["Caller"];
         };
+        Session: {
+            /** @description What the browser calls itself. */
+            agent: string;
+            /** Format: date-time */
+            created_at: string;
+            current: boolean;
+            /** Format: date-time */
+            expires_at: string;
+            id: string;
+            /** @description The address that it was begun from. */
+            source: string;
+            /** Format: date-time */
+            used_at: string;
+        };
         Settings: {
             /**
              * Format: int64
              * @description How many client sessions the front door admits at once.
              */
             connection_limit: number;
+            /**
+             * Format: int64
+             * @description How far back it can be restored.
+             */
+            history_window_seconds: number;
             /**
              * Format: int64
              * @description After how much idle time it falls asleep; -1: never.
@@ -1142,6 +2409,11 @@ export interface components {
         SettingsChange: {
             /** Format: int64 */
             connection_limit?: number;
+            /**
+             * Format: int64
+             * @description How far back it can be restored: 21600 to 3024000.
+             */
+            history_window_seconds?: number;
             /**
              * Format: int64
              * @description 60 to 604800, or -1 for a branch that never sleeps.
@@ -1162,6 +2434,23 @@ export interface components {
             /** @description End the sessions that hold it. */
             force?: boolean;
         };
+        Snapshots: {
+            /**
+             * Format: int64
+             * @description 0 where the file system cannot share blocks.
+             */
+            count: number;
+            /**
+             * Format: int64
+             * @description As if each were a copy.
+             */
+            logical_bytes: number;
+            /**
+             * Format: int64
+             * @description What they alone take on the disk, as last measured; 0: not yet.
+             */
+            physical_bytes: number;
+        };
         Token: {
             /** Format: date-time */
             created_at: string;
@@ -1174,6 +2463,8 @@ export interface components {
             last_used_at?: string;
             /** @example ci */
             name: string;
+            /** @description Whose it is, and whose role bounds it; the installation's own when left out. */
+            person?: string;
             /** @description The one project that it reaches; every project when left out. */
             project?: string;
             /** @enum {string} */
@@ -1192,6 +2483,248 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    "get-account": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Account"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "begin-code": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Password"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CodeSetup"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "confirm-code": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Code"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListString"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "remove-code": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Password"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "change-password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewPassword"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListSession"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "end-sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "end-session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "list-audit": {
         parameters: {
             query?: {
@@ -1213,6 +2746,159 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ListAuditEntry"];
                 };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "export-audit": {
+        parameters: {
+            query?: {
+                /** @description Only entries after this number. */
+                after?: number;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListAuditEntry"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "verify-audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditVerified"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-invitations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListInvitation"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    invite: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewInvitation"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Link"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "revoke-invitation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Error */
             default: {
@@ -1372,6 +3058,288 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ListJobLine"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    join: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Join"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "Set-Cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoggedIn"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    login: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Login"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "Set-Cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoggedIn"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    logout: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    "Set-Cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-people": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListPerson"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "create-person": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewPerson"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Person"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "delete-person": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                person: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "change-person": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                person: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PersonChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Person"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "logout-person": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                person: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "reset-link": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                person: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Link"];
                 };
             };
             /** @description Error */
@@ -1697,6 +3665,39 @@ export interface operations {
         responses: {
             /** @description Created */
             201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Checkpoint"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-checkpoint": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+                checkpoint: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -2118,6 +4119,38 @@ export interface operations {
             };
         };
     };
+    "dump-schema": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SchemaDump"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "get-settings": {
         parameters: {
             query?: never;
@@ -2242,6 +4275,102 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Branch"];
                 };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-project-invitations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListInvitation"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "invite-to-project": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewProjectInvitation"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Link"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "revoke-project-invitation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Error */
             default: {
@@ -2447,6 +4576,439 @@ export interface operations {
             };
         };
     };
+    "list-members": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListMember"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "set-member": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                person: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MemberRole"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "remove-member": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                person: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-publish-hooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PublishHooks"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "set-publish-hooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PublishHooks"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-publishes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListPublish"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "plan-publish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewPublish"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Publish"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-publish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                /** @description Or "latest". */
+                number: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Publish"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "apply-publish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                /** @description Or "latest". */
+                number: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Apply"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "cancel-publish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                /** @description Or "latest". */
+                number: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Publish"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-publish-log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                /** @description Or "latest". */
+                number: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListPublishEvent"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "rehearse-publish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                /** @description Or "latest". */
+                number: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Rehearsal"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "revert-publish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                /** @description Or "latest". */
+                number: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Publish"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "list-repository-keys": {
         parameters: {
             query?: never;
@@ -2495,6 +5057,39 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "diff-schemas": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SchemaDiff"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Plan"];
+                };
             };
             /** @description Error */
             default: {

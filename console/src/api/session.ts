@@ -1,5 +1,6 @@
-// The one place that knows how the console proves who is asking. The token lies in the tab's session storage: it ends with
-// the tab, and it is never part of an address or a log line.
+// The one place that knows how the console proves who is asking. People sign in: the secret of their session lies in a cookie that
+// no script can read, and the local storage, which all tabs share, holds a mark that there is one. Who brings a token has it in the
+// tab's session storage instead: it ends with the tab, and it is never part of an address or a log line.
 
 const tokenKey = 'holdfast.token'
 const setupKey = 'holdfast.setup'
@@ -7,16 +8,34 @@ const setupKey = 'holdfast.setup'
 type Listener = () => void
 const listeners = new Set<Listener>()
 
+/** Says that somebody signed in with a password: the cookie proves it. No token looks like it. */
+const cookieMark = 'cookie'
+
 export const session = {
+  /** What is kept while somebody is signed in: a token, or the mark for the cookie; null when nobody is. */
   token(): string | null {
-    return sessionStorage.getItem(tokenKey)
+    return sessionStorage.getItem(tokenKey) ?? localStorage.getItem(tokenKey)
+  },
+  byCookie(): boolean {
+    return session.token() === cookieMark
+  },
+  /** The token to send; null when the cookie is sent. */
+  bearer(): string | null {
+    return session.byCookie() ? null : session.token()
   },
   begin(token: string): void {
     sessionStorage.setItem(tokenKey, token)
     sessionStorage.removeItem(setupKey)
     notify()
   },
+  beginWithCookie(): void {
+    sessionStorage.removeItem(tokenKey)
+    sessionStorage.removeItem(setupKey)
+    localStorage.setItem(tokenKey, cookieMark)
+    notify()
+  },
   end(): void {
+    if (session.byCookie()) localStorage.removeItem(tokenKey)
     sessionStorage.removeItem(tokenKey)
     notify()
   },
@@ -27,12 +46,19 @@ export const session = {
   },
 }
 
+// Signing in or out in another tab holds here, too.
+if (typeof window !== 'undefined') {
+  window.addEventListener('storage', (event) => {
+    if (event.key === tokenKey) notify()
+  })
+}
+
 function notify(): void {
   for (const listener of listeners) listener()
 }
 
 /**
- * Takes the secret of the set-up link out of the address, so that it stays neither in the bar nor in the history, and keeps
+ * Takes the secret of a one-time link out of the address, so that it stays neither in the bar nor in the history, and keeps
  * it for the case that the page is loaded again before the secret is redeemed.
  */
 export function takeSetupSecret(): string | null {

@@ -18,8 +18,8 @@ import {
 } from 'lucide-react'
 import { Dialog as Radix } from 'radix-ui'
 import { type ReactNode, useEffect, useState } from 'react'
+import { signOut } from '@/api/client'
 import { queries } from '@/api/queries'
-import { session } from '@/api/session'
 import { byImportance } from '@/lib/branches'
 import { EnvironmentDot } from '@/ui/environment'
 import { Kbd } from '@/ui/pieces'
@@ -123,7 +123,7 @@ export function Palette({ onClose, onHelp }: { onClose: () => void; onHelp: () =
                 {item_('new project create', <Plus />, 'New project', () => navigate({ to: '/new-project' }), ['n'])}
                 {item_('theme light dark', <Moon />, 'Change between light and dark', toggleTheme, ['t'])}
                 {item_('shortcuts help keyboard', <CircleHelp />, 'Keyboard shortcuts', onHelp, ['?'])}
-                {item_('sign out log out', <LogOut />, 'Sign out', () => session.end())}
+                {item_('sign out log out', <LogOut />, 'Sign out', () => signOut())}
               </Command.Group>
             </Command.List>
           </Command>

@@ -19,6 +19,12 @@ const setup = createRoute({
   component: lazyRouteComponent(() => import('@/screens/setup'), 'SetupScreen'),
 })
 
+const join = createRoute({
+  getParentRoute: () => root,
+  path: '/join',
+  component: lazyRouteComponent(() => import('@/screens/setup'), 'JoinScreen'),
+})
+
 const login = createRoute({
   getParentRoute: () => root,
   path: '/login',
@@ -123,6 +129,7 @@ const server = createRoute({
 
 const tree = root.addChildren([
   setup,
+  join,
   login,
   inside.addChildren([
     home,

@@ -17,8 +17,8 @@ import {
   Sun,
 } from 'lucide-react'
 import type { ReactNode } from 'react'
+import { signOut } from '@/api/client'
 import { queries } from '@/api/queries'
-import { session } from '@/api/session'
 import { type Branch, isFinal } from '@/api/types'
 import { byImportance } from '@/lib/branches'
 import { words } from '@/lib/format'
@@ -191,9 +191,11 @@ function Foot({ onHelp }: { onHelp: () => void }) {
         <p className="truncate font-medium text-xs">{server?.you.name.replace(/^token /, '') ?? ' '}</p>
         <p className="truncate text-2xs text-faint">
           {server
-            ? server.you.kind === 'admin'
+            ? server.you.admin
               ? 'Administrator'
-              : `${words(server.you.kind)}, may ${server.you.right}`
+              : server.you.kind === 'person'
+                ? 'Signed in'
+                : `${words(server.you.kind)}, may ${server.you.right}`
             : ' '}
         </p>
       </div>
@@ -220,7 +222,7 @@ function Foot({ onHelp }: { onHelp: () => void }) {
             </MenuChoice>
           </MenuChoices>
           <MenuLine />
-          <MenuItem onSelect={() => session.end()}>
+          <MenuItem onSelect={() => signOut()}>
             <LogOut /> Sign out
           </MenuItem>
         </MenuContent>

@@ -3,6 +3,7 @@ import type { Settings } from '@/api/types'
 import { changeOf, staged } from './settings-draft'
 
 const settings: Settings = {
+  history_window_seconds: 0,
   idle_timeout_seconds: 300,
   connection_limit: 100,
   parameters: [

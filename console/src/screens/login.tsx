@@ -2,6 +2,7 @@ import { useMutation } from '@tanstack/react-query'
 import { useNavigate, useRouter, useSearch } from '@tanstack/react-router'
 import { useState } from 'react'
 import { api } from '@/api/client'
+import { asProblem } from '@/api/problem'
 import { session } from '@/api/session'
 import { safeReturnPath } from '@/app/return-path'
 import { Button } from '@/ui/button'
@@ -9,66 +10,159 @@ import { Field, Input } from '@/ui/field'
 import { ErrorNotice } from '@/ui/pieces'
 import { Entrance } from './entrance'
 
-/** Takes a token, tries it, and goes where one wanted to go. */
+/** Lets somebody in, with a password or with a token, and goes where one wanted to go. */
 export function LoginScreen() {
-  const [token, setToken] = useState('')
+  const [withToken, setWithToken] = useState(false)
   const { to } = useSearch({ from: '/login' })
   const navigate = useNavigate()
   const router = useRouter()
-  const signIn = useMutation({
-    mutationFn: (secret: string) => api.serverAs(secret),
-    onSuccess: async (_, secret) => {
-      session.begin(secret)
-      const back = safeReturnPath(to)
-      if (back === '/projects') await navigate({ to: '/projects', replace: true })
-      else router.history.replace(back)
-    },
-  })
+  const enter = async () => {
+    const back = safeReturnPath(to)
+    if (back === '/projects') await navigate({ to: '/projects', replace: true })
+    else router.history.replace(back)
+  }
   return (
     <Entrance
       title="Sign in to Holdfast"
       about={
-        to === undefined
-          ? 'With a token of this server.'
-          : 'Your session has ended, or has not begun. You come back to where you were.'
+        to === undefined ? undefined : 'Your session has ended, or has not begun. You come back to where you were.'
       }
     >
-      <form
-        className="flex flex-col gap-4"
-        onSubmit={(event) => {
-          event.preventDefault()
-          const secret = token.trim()
-          if (secret !== '') signIn.mutate(secret)
-        }}
-      >
-        <Field
-          label="Token"
-          hint={
-            <>
-              The first admin’s lies in <code>admin.token</code> in the data directory;{' '}
-              <code>holdfast token create</code> makes others.
-            </>
-          }
-        >
+      {withToken ? <TokenForm onEntered={enter} /> : <PasswordForm onEntered={enter} />}
+      <Button variant="ghost" size="sm" className="mt-3 w-full" onClick={() => setWithToken(!withToken)}>
+        {withToken ? 'Use a password' : 'Use a token'}
+      </Button>
+    </Entrance>
+  )
+}
+
+function PasswordForm({ onEntered }: { onEntered: () => Promise<void> }) {
+  const [name, setName] = useState('')
+  const [password, setPassword] = useState('')
+  const [code, setCode] = useState('')
+  const signIn = useMutation({
+    mutationFn: () => api.login(name.trim(), password, code.trim()),
+    onSuccess: async () => {
+      session.beginWithCookie()
+      await onEntered()
+    },
+  })
+  // The password was right, and the account has an authenticator.
+  const [wantsCode, setWantsCode] = useState(false)
+  const asked = signIn.error !== null && asProblem(signIn.error).code === 'precondition'
+  if (asked && !wantsCode) setWantsCode(true)
+  return (
+    <form
+      className="flex flex-col gap-4"
+      onSubmit={(event) => {
+        event.preventDefault()
+        if (name.trim() !== '' && password !== '') signIn.mutate()
+      }}
+    >
+      <Field label="Name">
+        {(ids) => (
+          <Input
+            {...ids}
+            autoFocus
+            required
+            autoComplete="username"
+            maxLength={100}
+            value={name}
+            onChange={(e) => setName(e.target.value)}
+            className="h-10"
+          />
+        )}
+      </Field>
+      <Field label="Password">
+        {(ids) => (
+          <Input
+            {...ids}
+            required
+            type="password"
+            autoComplete="current-password"
+            maxLength={256}
+            value={password}
+            onChange={(e) => setPassword(e.target.value)}
+            className="h-10"
+          />
+        )}
+      </Field>
+      {wantsCode && (
+        <Field label="Code" hint="Of your authenticator; a recovery code does as well.">
           {(ids) => (
             <Input
               {...ids}
               autoFocus
-              required
-              type="password"
-              autoComplete="current-password"
-              maxLength={512}
-              value={token}
-              onChange={(e) => setToken(e.target.value)}
+              inputMode="numeric"
+              autoComplete="one-time-code"
+              maxLength={40}
+              value={code}
+              onChange={(e) => setCode(e.target.value)}
               className="h-10 font-mono"
             />
           )}
         </Field>
-        {signIn.error && <ErrorNotice error={signIn.error} />}
-        <Button type="submit" variant="primary" size="lg" busy={signIn.isPending} disabled={token.trim() === ''}>
-          Sign in
-        </Button>
-      </form>
-    </Entrance>
+      )}
+      {signIn.error && !asked && <ErrorNotice error={signIn.error} />}
+      <Button
+        type="submit"
+        variant="primary"
+        size="lg"
+        busy={signIn.isPending}
+        disabled={name.trim() === '' || password === ''}
+      >
+        Sign in
+      </Button>
+    </form>
+  )
+}
+
+/** Takes a token and tries it before it is kept. */
+function TokenForm({ onEntered }: { onEntered: () => Promise<void> }) {
+  const [token, setToken] = useState('')
+  const signIn = useMutation({
+    mutationFn: (secret: string) => api.serverAs(secret),
+    onSuccess: async (_, secret) => {
+      session.begin(secret)
+      await onEntered()
+    },
+  })
+  return (
+    <form
+      className="flex flex-col gap-4"
+      onSubmit={(event) => {
+        event.preventDefault()
+        const secret = token.trim()
+        if (secret !== '') signIn.mutate(secret)
+      }}
+    >
+      <Field
+        label="Token"
+        hint={
+          <>
+            The first admin’s lies in <code>admin.token</code> in the data directory; <code>holdfast token create</code>{' '}
+            makes others.
+          </>
+        }
+      >
+        {(ids) => (
+          <Input
+            {...ids}
+            autoFocus
+            required
+            type="password"
+            autoComplete="off"
+            maxLength={512}
+            value={token}
+            onChange={(e) => setToken(e.target.value)}
+            className="h-10 font-mono"
+          />
+        )}
+      </Field>
+      {signIn.error && <ErrorNotice error={signIn.error} />}
+      <Button type="submit" variant="primary" size="lg" busy={signIn.isPending} disabled={token.trim() === ''}>
+        Sign in
+      </Button>
+    </form>
   )
 }

@@ -6,7 +6,8 @@ export default async function ({ link, open, check, clipboard }) {
   await page.getByLabel('Your name').waitFor()
   check(new URL(page.url()).hash === '', 'the secret stays in the address')
   await page.reload() // before it is redeemed
-  await page.getByLabel('Your name').fill('Ada Lovelace')
+  await page.getByLabel('Your name').fill('ada')
+  await page.getByLabel('Password').fill('a long password')
   await page.getByRole('button', { name: 'Continue' }).click()
 
   await page.getByRole('heading', { name: 'Create your first project' }).waitFor()
@@ -27,10 +28,22 @@ export default async function ({ link, open, check, clipboard }) {
   // The link is good for once.
   const second = await open({ token: null, expected: [401] })
   await second.goto(link)
-  await second.getByLabel('Your name').fill('Mallory')
+  await second.getByLabel('Your name').fill('mallory')
+  await second.getByLabel('Password').fill('a long password')
   await second.getByRole('button', { name: 'Continue' }).click()
   await second.getByRole('alert').getByText('used already').waitFor()
-  await second.getByRole('link', { name: 'Sign in with a token' }).waitFor()
+  await second.getByRole('link', { name: 'Sign in' }).waitFor()
+
+  // The session lies in a cookie that scripts cannot read, and holds in another tab, until somebody signs out.
+  const cookies = await page.context().cookies()
+  const session = cookies.find((c) => c.name.startsWith('holdfast_session'))
+  check(session?.httpOnly === true && session.sameSite === 'Strict', `the session's cookie is ${JSON.stringify(session)}`)
+  check(!(await page.evaluate(() => document.cookie)).includes('holdfast'), 'a script can read a cookie')
+  check(!(await page.evaluate(() => JSON.stringify([localStorage, sessionStorage]))).includes('hf_'), 'a secret is kept where scripts can read it')
+  const tab = await page.context().newPage()
+  await tab.goto(new URL('/projects', page.url()).href)
+  await tab.getByRole('link', { name: 'shop' }).first().waitFor()
+  await tab.close()
 
   await page.getByRole('link', { name: 'Open shop' }).click()
   await page.getByRole('heading', { name: /^development$/i }).waitFor()

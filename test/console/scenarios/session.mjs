@@ -13,6 +13,7 @@ export default async function ({ base, token, open, check }) {
   const gone = await call('DELETE', `/api/v1/tokens/${made.token.id}`)
   check(gone.ok, `the token could not be revoked: ${gone.status}`)
   await page.getByRole('heading', { name: 'Sign in to Holdfast' }).waitFor() // without a touch: the page asks for states
+  await page.getByRole('button', { name: 'Use a token' }).click()
   await page.getByLabel('Token').fill('hf_user_wrong')
   await page.getByRole('button', { name: 'Sign in' }).click()
   await page.getByRole('alert').getByText('The token is not valid').waitFor()
@@ -25,8 +26,9 @@ export default async function ({ base, token, open, check }) {
 
   await page.getByRole('button', { name: 'Appearance and session' }).click()
   await page.getByRole('menuitem', { name: 'Sign out' }).click()
-  await page.getByLabel('Token').waitFor()
+  await page.getByLabel('Name').waitFor()
   await page.goto('/login?to=//evil.example/')
+  await page.getByRole('button', { name: 'Use a token' }).click()
   await page.getByLabel('Token').fill(token)
   await page.getByRole('button', { name: 'Sign in' }).click()
   await page.waitForURL(`${base}/projects`)
@@ -37,4 +39,19 @@ export default async function ({ base, token, open, check }) {
   await second.goto('/projects/shop')
   await second.getByRole('region', { name: 'production' }).getByRole('button', { name: 'Connect' }).click()
   await second.getByRole('dialog').getByRole('alert').getByText('may not do that').waitFor()
+
+  // A person signs in with a password; a session that is ended elsewhere leads to the login.
+  await call('POST', '/api/v1/people', { name: 'vera', password: 'a long password' })
+  await call('PUT', '/api/v1/projects/shop/members/vera', { role: 'viewer' })
+  const third = await open({ token: null, expected: [401, 403] })
+  await third.goto('/projects/shop')
+  await third.getByLabel('Name').fill('vera')
+  await third.getByLabel('Password').fill('not the password')
+  await third.getByRole('button', { name: 'Sign in' }).click()
+  await third.getByRole('alert').getByText('is wrong').waitFor()
+  await third.getByLabel('Password').fill('a long password')
+  await third.getByRole('button', { name: 'Sign in' }).click()
+  await third.getByRole('heading', { name: /^development$/i }).waitFor()
+  await call('POST', '/api/v1/people/vera/logout')
+  await third.getByRole('heading', { name: 'Sign in to Holdfast' }).waitFor()
 }
