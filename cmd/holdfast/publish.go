@@ -225,3 +225,34 @@ func hooksTable(w io.Writer, h api.PublishHooks) {
 	}
 	t.flush()
 }
+
+func (c *cli) publishAdoptCommand() *cobra.Command {
+	var project string
+	wait := waiting{wait: true}
+	cmd := &cobra.Command{
+		Use: "adopt [OBJECT...]", Short: "Take into development what only production has or has changed",
+		Long: `Take into development what only production has or has changed since the last publish: the objects that are named as a plan's drift names
+them, or all. What development has changed stays. A checkpoint of development is made first.`,
+		Example: "  holdfast publish adopt --project shop\n  holdfast publish adopt public.audit --project shop", Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name, err := c.project(project)
+			if err != nil {
+				return err
+			}
+			return c.withClient(cmd.Context(), func(client *api.Client) error {
+				return c.adopt(cmd, client, name, args, wait.wanted())
+			})
+		},
+	}
+	cmd.Flags().StringVar(&project, "project", "", "the project; else the linked one")
+	wait.flags(cmd)
+	return cmd
+}
+
+func (c *cli) adopt(cmd *cobra.Command, client *api.Client, project string, objects []string, wait bool) error {
+	job, err := client.AdoptSchema(cmd.Context(), project, api.Adopt{Objects: objects})
+	if err != nil {
+		return suggestProject(cmd.Context(), client, project, err)
+	}
+	return c.finishJob(cmd.Context(), client, job, wait, fmt.Sprintf("%s/%s has taken that over", project, holdfast.DevelopmentName))
+}

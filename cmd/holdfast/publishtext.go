@@ -59,7 +59,7 @@ func planText(w io.Writer, plan api.Plan) {
 		renames = append(renames, fmt.Sprintf("%s to %s (%s)", r.From, r.To, r.Why))
 	}
 	for _, d := range plan.Drift {
-		drift = append(drift, d.Object+" "+d.Text)
+		drift = append(drift, d.Text)
 	}
 	for _, q := range plan.Problems {
 		problems = append(problems, q.Object+": "+q.Reason)

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -12,7 +13,7 @@ import (
 
 func (c *cli) schemaCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "schema", Short: "See and compare the structure of branches", Example: "  holdfast schema diff shop/production shop/development\n  holdfast schema dump shop/production"}
-	cmd.AddCommand(c.schemaDiffCommand(), c.schemaDumpCommand())
+	cmd.AddCommand(c.schemaDiffCommand(), c.schemaDumpCommand(), c.schemaLintCommand())
 	return cmd
 }
 
@@ -64,5 +65,47 @@ func (c *cli) schemaDumpCommand() *cobra.Command {
 				return c.show(dump, func(w io.Writer) { fmt.Fprint(w, printableLines(dump.SQL)) })
 			})
 		},
+	}
+}
+
+func (c *cli) schemaLintCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "lint FILE...", Short: "Find what can hurt a database in use in migration files",
+		Long:    "Find what can hurt a database in use in migration files: locks that make others wait, tables that are written anew, values that go.\n\nNothing is run. The exit status is 1 when something was found.",
+		Example: "  holdfast schema lint migrations/*.sql", Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.withClient(cmd.Context(), func(client *api.Client) error {
+				found := map[string][]api.LintFinding{}
+				n := 0
+				for _, path := range args {
+					raw, err := os.ReadFile(path)
+					if err != nil {
+						return err
+					}
+					if found[path], err = client.LintSchema(cmd.Context(), string(raw)); err != nil {
+						return err
+					}
+					n += len(found[path])
+				}
+				if err := c.show(found, func(w io.Writer) { lintText(w, args, found) }); err != nil {
+					return err
+				}
+				if n > 0 {
+					return fmt.Errorf("%d statements deserve a look", n)
+				}
+				return nil
+			})
+		},
+	}
+}
+
+func lintText(w io.Writer, paths []string, found map[string][]api.LintFinding) {
+	for _, path := range paths {
+		for _, f := range found[path] {
+			fmt.Fprintf(w, "%s:%d: %s: %s\n", printable(path), f.Line, f.Class, printable(f.Why))
+			if f.Better != "" {
+				fmt.Fprintf(w, "    %s\n", printable(f.Better))
+			}
+		}
 	}
 }

@@ -85,9 +85,11 @@ const (
 	PublishRevertPath     = PublishPath + "/revert"
 	PublishLogPath        = PublishPath + "/log"
 	PublishMigrationsPath = ProjectPath + "/publish-migrations"
+	PublishAdoptPath      = ProjectPath + "/publish-adopt"
 	PublishHooksPath      = ProjectPath + "/publish-hooks"
 
 	SchemaPath     = BranchPath + "/schema"
+	SchemaLintPath = Prefix + "/schema-lint"
 	SchemaDiffPath = Prefix + "/schema-diff"
 
 	JobsPath      = Prefix + "/jobs"

@@ -141,6 +141,26 @@ type PublishHooks struct {
 	AllowPrivate   bool   `json:"allow_private,omitempty" doc:"The URL may lead to this machine or into a private network. Setting it takes the right to change the installation."`
 }
 
+// Adopt says what to take over from production.
+type Adopt struct {
+	Objects []string `json:"objects,omitempty" doc:"As the drift of a plan names them; none: all of it." example:"[]"`
+}
+
+// Script is SQL that is looked at and not run.
+type Script struct {
+	SQL string `json:"sql" example:"CREATE INDEX ON orders (customer)"`
+}
+
+// LintFinding is a statement of a script that deserves a look.
+type LintFinding struct {
+	Line      int    `json:"line" doc:"Where the statement begins, from 1."`
+	Statement string `json:"statement"`
+	Class     string `json:"class" enum:"safe,locking,rewrites,lossy,breaks running code,blocked by data,refused by the server"`
+	Lock      string `json:"lock,omitempty"`
+	Why       string `json:"why"`
+	Better    string `json:"better,omitempty" doc:"What to write instead."`
+}
+
 // SchemaDump is a branch's structure.
 type SchemaDump struct {
 	SQL string `json:"sql" doc:"As pg_dump --schema-only writes it."`
@@ -175,6 +195,17 @@ func (c *Client) RevertPublish(ctx context.Context, project string, number int) 
 // PublishLog shows what happened while a publish was rehearsed and applied.
 func (c *Client) PublishLog(ctx context.Context, project string, number int) ([]PublishEvent, error) {
 	return list[PublishEvent](ctx, c, publishPath(PublishLogPath, project, number))
+}
+
+// AdoptSchema begins to take into development what only production has or has changed.
+func (c *Client) AdoptSchema(ctx context.Context, project string, ask Adopt) (Job, error) {
+	return call[Job](ctx, c, http.MethodPost, Path(PublishAdoptPath, project), ask)
+}
+
+// LintSchema lists what can hurt a database in use when a migration script runs.
+func (c *Client) LintSchema(ctx context.Context, script string) ([]LintFinding, error) {
+	l, err := call[List[LintFinding]](ctx, c, http.MethodPost, SchemaLintPath, Script{SQL: script})
+	return l.Items, err
 }
 
 // publishPath names a publish; number 0 is the newest.

@@ -107,6 +107,7 @@ func Open(ctx context.Context, c Config) (*Platform, error) {
 	p.jobs.kinds[deleteBranchJob] = jobKind{run: p.runDeleteBranch}
 	p.jobs.kinds[baseBackupJob] = jobKind{run: p.runBaseBackup}
 	p.jobs.kinds[restoreJob] = jobKind{run: p.runRestore, undo: p.undoRestore}
+	p.jobs.kinds[adoptJob] = jobKind{run: p.runAdopt}
 	p.jobs.kinds[applyJob] = jobKind{run: p.runApply, undo: p.undoApply}
 	p.jobs.kinds[rehearseJob] = jobKind{run: p.runRehearse, undo: p.undoRehearse}
 	p.jobs.kinds[renameBranchJob] = jobKind{run: p.runRenameBranch, undo: p.undoRenameBranch}

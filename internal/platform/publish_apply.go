@@ -217,6 +217,11 @@ func (p *Platform) runApply(ctx context.Context, r *run) (any, error) {
 		}
 	}
 	r.Step("changing production")
+	if a.pub.Maintenance {
+		// Whoever comes waits at the front door and is let in afterwards; who is in already stays.
+		resume := a.doors.hold(a.found.production.Ref())
+		defer resume()
+	}
 	outcome, err := a.change(ctx, publish.Forward)
 	if ctx.Err() != nil && outcome.State != publish.Published {
 		return nil, ctx.Err()

@@ -234,7 +234,7 @@ func (m *migrating) begin() {
 }
 
 func (m *migrating) add(f Migration, sql, description string) {
-	m.plan.Statements = append(m.plan.Statements, schema.Statement{SQL: sql, Description: description, Object: schema.Address{Kind: "migration", Name: f.Name}, Transactional: true, Group: m.group})
+	m.plan.Statements = append(m.plan.Statements, m.judged(schema.Statement{SQL: sql, Description: description, Object: schema.Address{Kind: "migration", Name: f.Name}, Transactional: true, Group: m.group}))
 }
 
 // alone adds a statement that no transaction may hold.
@@ -242,7 +242,7 @@ func (m *migrating) alone(f Migration, sql string) {
 	for _, s := range []schema.Statement{{SQL: "SET " + usersPath, Description: "find names as the tool does"}, {SQL: sql, Description: f.Name + ": " + firstWords(sql), Cleanup: cleanupOf(sql)}} {
 		m.group++
 		s.Object, s.Group = schema.Address{Kind: "migration", Name: f.Name}, m.group
-		m.plan.Statements = append(m.plan.Statements, s)
+		m.plan.Statements = append(m.plan.Statements, m.judged(s))
 	}
 }
 
@@ -262,6 +262,20 @@ func (m *migrating) file(f Migration) {
 		}
 	}
 	m.add(f, m.ledger.record(f), "note that "+f.Name+" ran")
+}
+
+// judged adds the hazards that can be told from the statement alone.
+func (m *migrating) judged(s schema.Statement) schema.Statement {
+	for _, f := range schema.Lint(s.SQL) {
+		if f.Class == schema.Refused || f.Class == schema.Safe {
+			continue
+		}
+		s.Hazards = append(s.Hazards, schema.Hazard{Class: f.Class, Text: f.Why})
+		if f.Lock.Stronger(s.Lock) {
+			s.Lock = f.Lock
+		}
+	}
+	return s
 }
 
 var (

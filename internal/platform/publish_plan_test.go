@@ -148,3 +148,32 @@ func TestWhoMayPublish(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatOnlyProductionHasIsTakenIntoDevelopment(t *testing.T) {
+	p, development, production := shopFor(t, `CREATE TABLE users (id int PRIMARY KEY)`)
+	plan(t, p, NewPublish{})
+	pgtest.Exec(t, production, `CREATE TABLE audit (at timestamptz, what text); CREATE TABLE other (id int); ALTER TABLE users ADD hot boolean`)
+	pgtest.Exec(t, development, `ALTER TABLE users ADD mine int; INSERT INTO users VALUES (7)`)
+	if _, err := p.AdoptSchema(t.Context(), admin, "shop", []string{"nothing"}); holdfast.KindOf(err) != holdfast.NotFound {
+		t.Errorf("got %v", err)
+	}
+	for _, objects := range [][]string{{"audit"}, nil} {
+		j, err := p.AdoptSchema(t.Context(), admin, "shop", objects)
+		if err == nil {
+			_, err = p.jobs.wait(t.Context(), j.ID)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		others := pgtest.Value[int](t, development, `SELECT count(*) FROM pg_tables WHERE tablename = 'other'`)
+		if (others == 1) != (objects == nil) {
+			t.Errorf("after adopting %v there are %d of the others", objects, others)
+		}
+	}
+	if got := pgtest.Value[string](t, development, `SELECT concat(id, mine, hot, (SELECT count(*) FROM audit)) FROM users`); got != "70" {
+		t.Errorf("development has %s", got)
+	}
+	if v := plan(t, p, NewPublish{}); len(v.Plan.Drift) != 0 || v.Statements != 1 {
+		t.Errorf("afterwards: %+v", v.Plan)
+	}
+}

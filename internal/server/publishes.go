@@ -48,6 +48,15 @@ type newMigrationsInput struct {
 	Body    api.NewMigrations
 }
 
+type adoptInput struct {
+	Project string `path:"project" example:"shop"`
+	Body    api.Adopt
+}
+
+type lintInput struct {
+	Body api.Script
+}
+
 type publishHooksInput struct {
 	Project string `path:"project" example:"shop"`
 	Body    api.PublishHooks
@@ -112,6 +121,11 @@ func (s *Server) publishRunRoutes() {
 			v, err := p.RevertPublish(ctx, who, in.Project, in.number())
 			return viewPublish(v), err
 		})
+	addJob(s, route{method: http.MethodPost, path: api.PublishAdoptPath, id: "adopt-schema", rule: toDevelop, tag: "publish", summary: "Take into development what only production has or has changed",
+		about: "What development has changed stays. A checkpoint of development is made first."},
+		func(ctx context.Context, who holdfast.Principal, in *adoptInput) (holdfast.Job, error) {
+			return p.AdoptSchema(ctx, who, in.Project, in.Body.Objects)
+		})
 	addList(s, route{method: http.MethodGet, path: api.PublishLogPath, id: "get-publish-log", rule: toSee, tag: "publish", summary: "What happened while a publish was rehearsed and applied"},
 		func(ctx context.Context, who holdfast.Principal, in *PublishPath) ([]api.PublishEvent, error) {
 			events, err := p.PublishLog(ctx, who, in.Project, in.number())
@@ -141,6 +155,14 @@ func (s *Server) schemaRoutes() {
 		func(ctx context.Context, who holdfast.Principal, in *BranchPath) (api.SchemaDump, error) {
 			text, err := p.DumpSchema(ctx, who, in.ref())
 			return api.SchemaDump{SQL: text}, err
+		})
+	addList(s, route{method: http.MethodPost, path: api.SchemaLintPath, id: "lint-schema", rule: forCallers, body: 4 << 20, tag: "schema", summary: "What can hurt a database in use when a migration script runs", about: "Nothing is run."},
+		func(_ context.Context, _ holdfast.Principal, in *lintInput) ([]api.LintFinding, error) {
+			var out []api.LintFinding
+			for _, f := range p.LintSchema(in.Body.SQL) {
+				out = append(out, api.LintFinding{Line: f.Line, Statement: f.Statement, Class: string(f.Class), Lock: string(f.Lock), Why: f.Why, Better: f.Better})
+			}
+			return out, nil
 		})
 	add(s, route{method: http.MethodPost, path: api.SchemaDiffPath, id: "diff-schemas", rule: toSee, tag: "schema", summary: "What would lead from one branch's structure to another's", about: "It is shown only; neither branch is changed."},
 		func(ctx context.Context, who holdfast.Principal, in *schemaDiffInput) (api.Plan, error) {
