@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -250,6 +251,22 @@ func TestAnInterruptedApplyIsContinuedAtTheNextStart(t *testing.T) {
 	if err := h.store.View(t.Context(), func(tx *store.Tx) (err error) { pub, err = tx.Publish(j.ProjectID, 1); return err }); err != nil || pub.State != holdfast.PublishPublished {
 		t.Errorf("got %+v, %v", pub, err)
 	}
+}
+
+func TestAMaintenanceWindowHoldsClientsAtTheFrontDoor(t *testing.T) {
+	p, development, production := shopFor(t, `CREATE TABLE users (id int PRIMARY KEY); INSERT INTO users VALUES (1)`)
+	pgtest.Exec(t, development, `ALTER TABLE users ADD name text; CREATE INDEX ON users (name)`)
+	if v := plan(t, p, NewPublish{Maintenance: true}); strings.Contains(v.Plan.SQL(), "CONCURRENTLY") {
+		t.Errorf("the plan is %s", v.Plan.SQL())
+	}
+	rehearse(t, p, 1, false)
+	var n notebook
+	p.SetDoor(&n)
+	apply(t, p, 1)
+	if want := []string{"hold shop/production", "resume shop/production"}; !slices.Equal(n.notes, want) {
+		t.Errorf("got %q", n.notes)
+	}
+	pgtest.Exec(t, production, `SELECT name FROM users`)
 }
 
 func TestAnApplyThatIsCanceledIsTakenBack(t *testing.T) {
