@@ -100,12 +100,7 @@ func (r *runner) runAlone(ctx context.Context, conn *pgx.Conn, s step, doubtful 
 
 // fill does a backfill in place of a statement.
 func (r *runner) fill(ctx context.Context, conn *pgx.Conn, s step, b Backfill) (int64, error) {
-	admin, err := r.target.Administrator(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("connect to watch the replicas: %w", err)
-	}
-	defer func() { _ = admin.Close(context.WithoutCancel(ctx)) }() // it only looked
-	p, err := b.Run(ctx, conn, admin, r.settings.lockTimeout(), r.cursors[s.number], func(p BackfillProgress) error {
+	p, err := b.Run(ctx, conn, r.target.Administrator, r.settings.lockTimeout(), r.cursors[s.number], func(p BackfillProgress) error {
 		r.cursors[s.number] = p.Cursor
 		r.teller.event(Event{Kind: EventProgress, Direction: r.direction, Step: s.number, Steps: len(r.steps), Statement: s.statements[0], Text: "rows are filled", Done: p.Scanned, Total: p.Total})
 		return r.record(ctx, Entry{Kind: EntryBatch, Step: s.number, Cursor: p.Cursor})

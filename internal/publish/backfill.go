@@ -20,6 +20,9 @@ type Backfill struct {
 	Key    []string `json:"key,omitempty"` // the primary key. Without one the table's pages are gone through
 	Set    string   `json:"set"`           // what UPDATE sets: "full_name" = first || ' ' || last. The table is t
 	Where  string   `json:"where,omitempty"`
+	// Quiet: the application's triggers do not fire, because nothing changes that they could mean. The owner is allowed to say so for as
+	// long as the backfill runs.
+	Quiet bool `json:"quiet,omitempty"`
 	// BatchRows is how many rows the first batch looks at. Zero: 1,000. Later ones are made so that each takes about BatchTime.
 	BatchRows int `json:"batch_rows,omitempty"`
 	// BatchTime is how long a batch should take, and for how long somebody who writes to one of its rows may have to wait. Zero: 100 ms.
@@ -48,10 +51,22 @@ const (
 )
 
 // Run goes through the table behind from (nil: from its beginning). note is called after each batch, once it is committed; from
-// what it was told last a later Run goes on. conn is the owner's and not in a transaction; admin looks at the replicas.
-func (b Backfill) Run(ctx context.Context, conn, admin *pgx.Conn, lockTimeout time.Duration, from []string, note func(BackfillProgress) error) (BackfillProgress, error) {
+// what it was told last a later Run goes on. conn is the owner's and not in a transaction; the administrator looks at the replicas.
+func (b Backfill) Run(ctx context.Context, conn *pgx.Conn, administrator Connector, lockTimeout time.Duration, from []string, note func(BackfillProgress) error) (p BackfillProgress, err error) {
 	b = b.withDefaults()
-	p := BackfillProgress{Cursor: from, Batch: b.BatchRows}
+	p = BackfillProgress{Cursor: from, Batch: b.BatchRows}
+	admin, err := administrator(ctx)
+	if err != nil {
+		return p, fmt.Errorf("connect to watch the replicas: %w", err)
+	}
+	defer func() { _ = admin.Close(context.WithoutCancel(ctx)) }() // it only looked
+	if b.Quiet {
+		if err := b.allowQuiet(ctx, conn, administrator, true); err != nil {
+			return p, err
+		}
+		// A crash leaves the owner with it until the backfill goes on: it could then write to its own tables past their foreign keys.
+		defer func() { err = errors.Join(err, b.allowQuiet(context.WithoutCancel(ctx), conn, administrator, false)) }()
+	}
 	query, err := b.prepare(ctx, conn, &p)
 	if err != nil {
 		return p, err
@@ -99,6 +114,25 @@ func (b Backfill) withDefaults() Backfill {
 		b.MaxLagBytes = 64 << 20
 	}
 	return b
+}
+
+// allowQuiet lets the owner switch triggers off for a session, or takes that right away. To fill as the administrator, who has it, would
+// run users' code (what is set may call functions) with the administrator's rights.
+func (b Backfill) allowQuiet(ctx context.Context, conn *pgx.Conn, administrator Connector, allow bool) error {
+	admin, err := administrator(ctx)
+	if err != nil {
+		return fmt.Errorf("connect to let triggers rest: %w", err)
+	}
+	defer func() { _ = admin.Close(ctx) }() // the right is given, or not
+	owner := holdfast.QuoteIdentifier(conn.Config().User)
+	sql := "REVOKE SET ON PARAMETER session_replication_role FROM " + owner
+	if allow {
+		sql = "GRANT SET ON PARAMETER session_replication_role TO " + owner
+	}
+	if _, err := admin.Exec(ctx, sql); err != nil {
+		return fmt.Errorf("let triggers rest while %s.%s is filled: %w", b.Schema, b.Table, err)
+	}
+	return nil
 }
 
 // nextBatch makes the next batch larger or smaller, by twice at most.
@@ -181,6 +215,11 @@ func (b Backfill) batch(ctx context.Context, conn *pgx.Conn, lockTimeout time.Du
 	}()
 	if _, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d; SET LOCAL statement_timeout = 0", max(1, lockTimeout.Milliseconds()))); err != nil {
 		return false, err
+	}
+	if b.Quiet {
+		if _, err := tx.Exec(ctx, "SET LOCAL session_replication_role = replica"); err != nil {
+			return false, err
+		}
 	}
 	var position any = p.Cursor
 	if len(b.Key) == 0 {

@@ -22,7 +22,7 @@ func TestBackfillFillsEveryRowByKeyOrByPage(t *testing.T) {
 			set, where = "new = ''", ""
 		}
 		batches := 0
-		p, err := Backfill{Schema: "public", Table: table, Key: key, Set: set, Where: where, BatchRows: 7, Share: 1, BatchTime: Duration(time.Millisecond)}.Run(t.Context(), db.owner, db.admin, time.Second, nil, func(BackfillProgress) error {
+		p, err := Backfill{Schema: "public", Table: table, Key: key, Set: set, Where: where, BatchRows: 7, Share: 1, BatchTime: Duration(time.Millisecond)}.Run(t.Context(), db.owner, db.target(t).Administrator, time.Second, nil, func(BackfillProgress) error {
 			batches++
 			return nil
 		})
@@ -46,7 +46,7 @@ func TestBackfillGoesOnWhereItWas(t *testing.T) {
 	b := Backfill{Schema: "public", Table: "big", Key: []string{"id"}, Set: "n = n + 1", BatchRows: 100, Share: 1, BatchTime: Duration(time.Hour)}
 	stop := errors.New("stop")
 	var last BackfillProgress
-	_, err := b.Run(t.Context(), db.owner, db.admin, time.Second, nil, func(p BackfillProgress) error {
+	_, err := b.Run(t.Context(), db.owner, db.target(t).Administrator, time.Second, nil, func(p BackfillProgress) error {
 		if last = p; p.Scanned >= 300 {
 			return stop
 		}
@@ -55,7 +55,7 @@ func TestBackfillGoesOnWhereItWas(t *testing.T) {
 	if !errors.Is(err, stop) {
 		t.Fatal(err)
 	}
-	if _, err := b.Run(t.Context(), db.owner, db.admin, time.Second, last.Cursor, func(BackfillProgress) error { return nil }); err != nil {
+	if _, err := b.Run(t.Context(), db.owner, db.target(t).Administrator, time.Second, last.Cursor, func(BackfillProgress) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if n := pgtest.Value[int](t, db.admin, "SELECT count(*)::int FROM big WHERE n = 1"); n != 1000 {
@@ -72,7 +72,7 @@ func TestBackfillIsPatientWithLockedRows(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	go func() {
-		_, err := Backfill{Schema: "public", Table: "big", Key: []string{"id"}, Set: "n = 1", BatchRows: 1000}.Run(ctx, db.owner, db.admin, 20*time.Millisecond, nil, func(BackfillProgress) error { return nil })
+		_, err := Backfill{Schema: "public", Table: "big", Key: []string{"id"}, Set: "n = 1", BatchRows: 1000}.Run(ctx, db.owner, db.target(t).Administrator, 20*time.Millisecond, nil, func(BackfillProgress) error { return nil })
 		done <- err
 	}()
 	eventually(t, "the batch is refused the row", func() bool {
@@ -127,4 +127,19 @@ func TestBackfillOfAPlanGoesOnAfterACrash(t *testing.T) {
 		t.Errorf("%d rows are filled", n)
 	}
 	mustEqual(t, production.dump(t), development.dump(t))
+}
+
+func TestQuietBackfillFiresNoTrigger(t *testing.T) {
+	db := newBase(t, `CREATE TABLE big (id int PRIMARY KEY, n int, changed int DEFAULT 0); INSERT INTO big SELECT i FROM generate_series(1, 100) i;
+		CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.changed := 1; RETURN NEW; END'; CREATE TRIGGER note BEFORE UPDATE ON big FOR EACH ROW EXECUTE FUNCTION note()`)
+	_, err := Backfill{Schema: "public", Table: "big", Key: []string{"id"}, Set: "n = t.id", Quiet: true}.Run(t.Context(), db.owner, db.target(t).Administrator, time.Second, nil, func(BackfillProgress) error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := pgtest.Value[int](t, db.admin, "SELECT count(*)::int FROM big WHERE n = id AND changed = 0"); n != 100 {
+		t.Errorf("%d rows are filled and otherwise unchanged", n)
+	}
+	if pgtest.Value[bool](t, db.admin, "SELECT has_parameter_privilege('"+pgtest.Owner+"', 'session_replication_role', 'SET')") {
+		t.Error("the owner may still switch triggers off")
+	}
 }
