@@ -35,6 +35,13 @@ func (a *apply) dropTombstones(ctx context.Context, lost []string) error {
 		if json.Unmarshal([]byte(o.Attrs["comment"]), &note) != nil {
 			continue
 		}
+		var there bool // a partition goes with its parent
+		if err := a.run.owner.QueryRow(ctx, "SELECT to_regclass($1) IS NOT NULL", holdfast.QuoteQualified(address.Schema, address.Name)).Scan(&there); err != nil {
+			return fmt.Errorf("tidy up what was set aside: %w", err)
+		}
+		if !there {
+			continue
+		}
 		if note.Kind == schema.KindTable && !note.Rebuilt {
 			used, err := a.holdsRows(ctx, address)
 			if err != nil {
