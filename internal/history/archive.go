@@ -69,6 +69,7 @@ type Archive struct {
 	sending  sync.Mutex   // held while WAL is put into the outbox
 	packing  chan struct{}
 	encoders sync.Pool
+	spaces   sync.Pool // of *[]byte, for segments
 	stop     context.CancelFunc
 	work     sync.WaitGroup
 	closed   sync.Once
@@ -214,17 +215,32 @@ func (a *Archive) packAll(ctx context.Context) error {
 }
 
 func (a *Archive) packOne(s *spool, seg storedSegment) error {
-	content, ok, err := s.content(seg)
+	content, done, ok, err := a.borrow(s, seg)
 	if err != nil || !ok {
 		return err
 	}
-	if err := a.sendSegment(seg, content); err != nil {
+	err = a.sendSegment(seg, content)
+	done()
+	if err != nil {
 		return err
 	}
 	if err := os.Remove(filepath.Join(s.dir, seg.fileName())); err != nil {
 		return fmt.Errorf("clear the WAL spool: %w", err)
 	}
 	return nil
+}
+
+// borrow reads a segment into memory that is used again: getting sixteen fresh megabytes takes longer than reading them. done gives it back.
+func (a *Archive) borrow(s *spool, seg storedSegment) (content []byte, done func(), ok bool, err error) {
+	space, found := a.spaces.Get().(*[]byte)
+	if !found {
+		space = new([]byte)
+	}
+	if content, ok, err = s.content(seg, *space); err != nil || !ok {
+		return nil, nil, ok, err
+	}
+	*space = content[:0]
+	return content, func() { a.spaces.Put(space) }, true, nil
 }
 
 func (a *Archive) allSpools() []*spool {
@@ -266,7 +282,7 @@ func (a *Archive) compress(content []byte) ([]byte, error) {
 		}
 	}
 	defer a.encoders.Put(comp)
-	return comp.EncodeAll(content, nil), nil
+	return comp.EncodeAll(content, make([]byte, 0, len(content)/3)), nil
 }
 
 // uploadPartial brings the unfinished segment on its way if it grew since the last time.
@@ -292,11 +308,13 @@ func (a *Archive) uploadPartial(now bool) error {
 	if s.sent.segment == seg.segment && s.sent.end >= seg.end {
 		return nil
 	}
-	content, ok, err := s.content(seg)
+	content, done, ok, err := a.borrow(s, seg)
 	if err != nil || !ok {
 		return err // finished meanwhile
 	}
-	if err := a.sendSegment(seg, content); err != nil {
+	err = a.sendSegment(seg, content)
+	done()
+	if err != nil {
 		return err
 	}
 	s.sent = seg

@@ -338,7 +338,8 @@ func (s *spool) current() (at storedSegment, ok bool) {
 }
 
 // content reads a segment that current or waiting described, or the beginning of it that was meant; ok is false when it is not here any more.
-func (s *spool) content(seg storedSegment) (content []byte, ok bool, err error) {
+// It is read into the given space where that is large enough.
+func (s *spool) content(seg storedSegment, into []byte) (content []byte, ok bool, err error) {
 	for _, name := range []string{seg.fileName(), seg.segment.Name() + partialSuffix} {
 		file, err := os.Open(filepath.Join(s.dir, name))
 		if errors.Is(err, os.ErrNotExist) {
@@ -347,7 +348,10 @@ func (s *spool) content(seg storedSegment) (content []byte, ok bool, err error) 
 		if err != nil {
 			return nil, false, fmt.Errorf("read a WAL segment: %w", err)
 		}
-		content = make([]byte, seg.end)
+		if int64(cap(into)) < seg.end {
+			into = make([]byte, seg.end)
+		}
+		content = into[:seg.end]
 		_, err = io.ReadFull(file, content)
 		if err := errors.Join(err, file.Close()); err != nil {
 			return nil, false, fmt.Errorf("read the WAL segment %s: %w", name, err)

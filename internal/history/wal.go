@@ -22,7 +22,7 @@ func (a *Archive) segmentContent(ctx context.Context, seg storedSegment, log *da
 	s := a.spools[seg.lineage]
 	a.mu.Unlock()
 	if s != nil {
-		if content, ok, err := s.content(seg); err != nil || ok {
+		if content, ok, err := s.content(seg, nil); err != nil || ok {
 			return content, err
 		}
 	}
