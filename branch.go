@@ -57,5 +57,8 @@ type Branch struct {
 	DeletedAt      time.Time // zero: not deleted
 }
 
+// KeepsHistory says whether the branch's every moment is kept: development's and production's always, a preview's when it was asked for.
+func (b Branch) KeepsHistory() bool { return b.Environment != Preview || b.Settings.History && !b.Look }
+
 // Ref is the branch's name as people write it.
 func (b Branch) Ref() BranchRef { return BranchRef{Project: b.Project, Branch: b.Name} }

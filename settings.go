@@ -28,6 +28,8 @@ type Settings struct {
 	ConnectionLimit int
 	// Window is how far back the branch can be restored; zero is DefaultWindow.
 	Window time.Duration
+	// History says that a preview keeps its every moment, as development and production always do.
+	History bool `json:",omitempty"`
 	// Parameters are PostgreSQL settings that differ from the profile of the branch's environment.
 	Parameters map[string]string
 }

@@ -56,6 +56,7 @@ passwords do not work on it.`,
 	cmd.Flags().StringVar(&from, "from", holdfast.ProductionName, "the branch to copy, of the same project")
 	cmd.Flags().StringVar(&life, "ttl", "1d", "how long it lives: 1h, 1d, 7d; at most 30d")
 	cmd.Flags().BoolVar(&ask.SchemaOnly, "schema-only", false, "without the rows")
+	cmd.Flags().BoolVar(&ask.History, "history", false, "keep its every moment until it is deleted, so that it can be restored too")
 	cmd.Flags().BoolVar(&ask.Masked, "masked", false, "apply the project's masking rules before anybody can connect")
 	cmd.MarkFlagsMutuallyExclusive("schema-only", "masked")
 	m.flags(cmd)

@@ -43,7 +43,7 @@ LOCATION is a folder, or s3://ENDPOINT/BUCKET/PREFIX; then --access-key is neede
 
 Every branch comes back at the last moment that the repository has, under its own name, with its settings, its history and its checkpoints.
 Roles keep their passwords, so programs go on as they are; Holdfast itself does not know them any more, and "holdfast credentials rotate"
-makes new ones. Previews, tokens, users, schedules and further locations do not come back. The old installation must not run any more: both
+makes new ones. Previews without history, tokens, users, schedules and further locations do not come back. The old installation must not run any more: both
 would write the same history.`,
 		Example: `  holdfast recover --from /mnt/backup/holdfast --list
   holdfast recover --from /mnt/backup/holdfast --data /srv/holdfast

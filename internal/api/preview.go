@@ -15,6 +15,7 @@ type NewBranch struct {
 	At         string `json:"at,omitempty" doc:"The moment of its history to copy; as it is now when left out." example:"2026-11-20 14:03:11+01"`
 	Life       int64  `json:"life_seconds,omitempty" minimum:"0" doc:"After how long it is deleted: one minute to 30 days; one day when left out." example:"86400"`
 	SchemaOnly bool   `json:"schema_only,omitempty" doc:"Without the rows."`
+	History    bool   `json:"history,omitempty" doc:"Its every moment is kept until it is deleted, as development's and production's always are."`
 	Masked     bool   `json:"masked,omitempty" doc:"The project's masking rules are applied before anybody can connect."`
 }
 

@@ -27,6 +27,10 @@ type storedBranch struct {
 	Window          time.Duration        `json:"window_ns,omitempty"`
 	Parameters      map[string]string    `json:"parameters,omitempty"`
 	Protected       bool                 `json:"protected"`
+	History         bool                 `json:"history,omitempty"` // of a preview that has one
+	Masked          bool                 `json:"masked,omitempty"`
+	SchemaOnly      bool                 `json:"schema_only,omitempty"`
+	ProductionRows  bool                 `json:"production_rows,omitempty"`
 	CreatedAt       time.Time            `json:"created_at"`
 	ExpiresAt       time.Time            `json:"expires_at,omitzero"`
 	DeletedAt       time.Time            `json:"deleted_at,omitzero"`
@@ -70,6 +74,7 @@ func (a *Archive) Describe(d Description) error {
 		Project: storedProject{ID: p.ID, Name: p.Name, Major: p.Major, CreatedAt: p.CreatedAt, DeletedAt: p.DeletedAt},
 		ID:      a.config.Branch, Name: b.Name, Environment: b.Environment, Parent: b.Parent, Major: b.Major, IdleTimeout: b.Settings.IdleTimeout,
 		ConnectionLimit: b.Settings.ConnectionLimit, Window: b.Settings.Window, Parameters: b.Settings.Parameters, Protected: b.Protected,
+		History: b.Settings.History, Masked: b.Masked, SchemaOnly: b.SchemaOnly, ProductionRows: b.ProductionRows,
 		CreatedAt: b.CreatedAt, ExpiresAt: b.ExpiresAt, DeletedAt: b.DeletedAt, MaskRules: rules, Notes: d.Notes})
 }
 
@@ -81,8 +86,8 @@ func (s storedBranch) description() Description {
 	return Description{
 		Project: holdfast.Project{ID: s.Project.ID, Name: s.Project.Name, Major: s.Project.Major, CreatedAt: s.Project.CreatedAt, DeletedAt: s.Project.DeletedAt},
 		Branch: holdfast.Branch{ID: s.ID, ProjectID: s.Project.ID, Name: s.Name, Project: s.Project.Name, Environment: s.Environment, Parent: s.Parent, Major: s.Major,
-			Settings:  holdfast.Settings{IdleTimeout: s.IdleTimeout, ConnectionLimit: s.ConnectionLimit, Window: s.Window, Parameters: s.Parameters},
-			Protected: s.Protected, CreatedAt: s.CreatedAt, ExpiresAt: s.ExpiresAt, DeletedAt: s.DeletedAt},
+			Settings:  holdfast.Settings{IdleTimeout: s.IdleTimeout, ConnectionLimit: s.ConnectionLimit, Window: s.Window, History: s.History, Parameters: s.Parameters},
+			Protected: s.Protected, Masked: s.Masked, SchemaOnly: s.SchemaOnly, ProductionRows: s.ProductionRows, CreatedAt: s.CreatedAt, ExpiresAt: s.ExpiresAt, DeletedAt: s.DeletedAt},
 		MaskRules: rules, Notes: s.Notes,
 	}
 }

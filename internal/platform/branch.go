@@ -47,7 +47,7 @@ const maxHeldWAL = 4 << 30
 // spec says to the fleet how the branch's server shall be.
 func spec(b store.Branch) fleet.Spec {
 	parameters := b.Effective()
-	if b.Environment != holdfast.Preview {
+	if b.KeepsHistory() {
 		maps.Copy(parameters, history.Recommended(maxHeldWAL))
 	}
 	return fleet.Spec{ID: b.ID, Major: b.Major, Parameters: parameters, IdleTimeout: b.Settings.IdleTimeout, ConnectionLimit: b.Settings.ConnectionLimit,

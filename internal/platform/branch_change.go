@@ -123,10 +123,21 @@ func (p *Platform) runDeleteBranch(ctx context.Context, r *run) (any, error) {
 	}
 	r.Steps(1)
 	r.Step("removing the server and its data")
+	var b store.Branch
+	if err := p.store.View(ctx, func(tx *store.Tx) (err error) { b, err = tx.Branch(input.BranchID); return err }); err != nil {
+		return nil, err
+	}
+	if err := p.closeHistory(b.ID); err != nil {
+		return nil, err
+	}
 	if err := p.fleet.Remove(ctx, fleet.Spec{ID: input.BranchID}); err != nil {
 		return nil, err
 	}
-	var b store.Branch
+	if b.KeepsHistory() { // a preview that did; its history ends with it
+		if err := p.eraseHistory(ctx, b.ProjectID, b.ID); err != nil {
+			return nil, err
+		}
+	}
 	err := p.store.Update(ctx, func(tx *store.Tx) (err error) {
 		if b, err = tx.Branch(input.BranchID); err != nil {
 			return err

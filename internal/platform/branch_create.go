@@ -27,6 +27,7 @@ type NewBranch struct {
 	At         holdfast.Point // of the branch's history; the zero point: as it is now
 	Life       time.Duration  // after which it is deleted; zero: DefaultPreviewLife
 	SchemaOnly bool           // no rows
+	History    bool           // its every moment is kept until it is deleted
 	Masked     bool           // the project's masking rules are applied before anybody can connect
 }
 
@@ -74,6 +75,7 @@ func (p *Platform) createBranch(ctx context.Context, who holdfast.Principal, ask
 	b := store.Branch{State: store.Creating, Branch: holdfast.Branch{ID: input.Branch.ID, ProjectID: from.ProjectID, Name: ask.Name, Environment: holdfast.Preview, Parent: from.ID,
 		Major: from.Major, Settings: from.Settings, CreatedAt: now, ExpiresAt: now.Add(ask.Life), Look: look,
 		Masked: ask.Masked || from.Masked, SchemaOnly: ask.SchemaOnly || from.SchemaOnly, ProductionRows: showsProduction(from) && !ask.Masked && !ask.SchemaOnly}}
+	b.Settings.History = ask.History
 	ref := holdfast.BranchRef{Project: from.Project, Branch: ask.Name}
 	job, err := p.jobs.newJob(who, createBranchJob, ref.String(), input)
 	if err != nil {
@@ -137,6 +139,9 @@ func (p *Platform) runCreateBranch(ctx context.Context, r *run) (any, error) {
 		return nil, err
 	}
 	p.measureOne(ctx, b.ID)
+	if err := p.openHistories(ctx); err != nil {
+		return nil, err
+	}
 	return map[string]any{"branch": b.Ref().String()}, p.directory.load(ctx, p.store)
 }
 
@@ -195,6 +200,9 @@ func (p *Platform) maskingSalt(ctx context.Context, project holdfast.ProjectID) 
 func (p *Platform) undoCreateBranch(ctx context.Context, r *run) error {
 	var input createBranchInput
 	if err := r.Input(&input); err != nil {
+		return err
+	}
+	if err := p.closeHistory(input.Branch.ID); err != nil {
 		return err
 	}
 	if err := p.fleet.Remove(ctx, fleet.Spec{ID: input.Branch.ID}); err != nil {

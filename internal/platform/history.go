@@ -32,9 +32,9 @@ type keeper struct {
 // attachPatience bounds one attempt to begin streaming; the next one follows at once.
 const attachPatience = time.Minute
 
-// hasHistory says whether a branch's every moment is kept. A preview is a copy that expires.
+// hasHistory says whether a branch's every moment is kept now.
 func hasHistory(b store.Branch) bool {
-	return b.Environment != holdfast.Preview && b.State == store.Ready && b.DeletedAt.IsZero()
+	return b.KeepsHistory() && b.State == store.Ready && b.DeletedAt.IsZero()
 }
 
 // openHistories opens the archive of every branch that has one.
@@ -285,7 +285,7 @@ func (p *Platform) archive(b store.Branch) (*history.Archive, error) {
 	if k := p.histories.kept[b.ID]; k != nil {
 		return k.archive, nil
 	}
-	return nil, &holdfast.Error{Kind: holdfast.Precondition, Message: b.Ref().String() + " has no history: only development and production do"}
+	return nil, &holdfast.Error{Kind: holdfast.Precondition, Message: b.Ref().String() + " has no history", Hint: "development and production have one, and a preview that was created with --history"}
 }
 
 // openLocations opens the places where a project's history is kept: those that were set, or the repository in the data directory.

@@ -51,6 +51,56 @@ func TestEveryChangeOfABranchIsDescribedInItsRepository(t *testing.T) {
 	}
 }
 
+// A preview that was created with a history can be restored as any other branch, and leaves nothing behind when it is deleted.
+func TestAPreviewKeepsItsHistoryWhenAskedTo(t *testing.T) {
+	h := newHome(t)
+	p := h.open(t)
+	create(t, p, NewProject{Name: "shop", SampleRows: 10})
+	job, err := p.CreateBranch(t.Context(), admin, NewBranch{Name: "try", From: ref(t, "shop/production"), History: true})
+	if err == nil {
+		_, err = p.jobs.wait(t.Context(), job.ID)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	try := ref(t, "shop/try")
+	withBase(t, p, try)
+	conn := asOwner(t, p, try)
+	at := pgtest.Value[time.Time](t, conn, "SELECT clock_timestamp()")
+	pgtest.Exec(t, conn, "DELETE FROM sample")
+	if job, err = p.Restore(t.Context(), admin, try, holdfast.Point{At: at}); err == nil {
+		_, err = p.jobs.wait(t.Context(), job.ID)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := pgtest.Value[int](t, asOwner(t, p, try), "SELECT count(*) FROM sample"); n != 10 {
+		t.Errorf("after the restore there are %d rows", n)
+	}
+	b, err := p.findBranch(t.Context(), admin, try, holdfast.MayRead)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if job, err = p.DeleteBranch(t.Context(), admin, try); err == nil {
+		_, err = p.jobs.wait(t.Context(), job.ID)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{filepath.Join(h.repository, "branches", string(b.ID)), filepath.Join(h.spool, string(b.ID))} {
+		left := 0
+		_ = filepath.WalkDir(path, func(_ string, d os.DirEntry, err error) error { // what is not there has no files
+			if err == nil && !d.IsDir() {
+				left++
+			}
+			return nil
+		})
+		if left > 0 {
+			t.Errorf("%d files are left in %s", left, path)
+		}
+	}
+}
+
 func TestSnapshotsAreKeptWhereTheVolumeSharesBlocks(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("mounting an XFS image needs root")

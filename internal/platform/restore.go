@@ -180,6 +180,7 @@ func (p *Platform) startRestore(ctx context.Context, who holdfast.Principal, b s
 	input.Kept = newBranch{ID: holdfast.BranchID(newID("br")), Name: fmt.Sprintf("%s_before_%s_%s", b.Name, why, now.Format("20060102_150405")), Password: newPassword()}
 	kept := store.Branch{State: store.Creating, Branch: holdfast.Branch{ID: input.Kept.ID, ProjectID: b.ProjectID, Project: b.Project, Name: input.Kept.Name, Environment: holdfast.Preview, Parent: b.ID,
 		Major: b.Major, Settings: b.Settings, CreatedAt: now, ExpiresAt: now.Add(keptLife), Masked: b.Masked, SchemaOnly: b.SchemaOnly, ProductionRows: showsProduction(b)}}
+	kept.Settings.History = false // what it was lies in the history of the branch itself
 	if err := holdfast.CheckBranchName(kept.Name); err != nil {
 		return holdfast.Job{}, err
 	}

@@ -36,7 +36,7 @@ func (s *Server) previewRoutes() {
 		about: "It has all data of its parent, or its schema only, and credentials of its own. A copy of production's rows as they are takes the right to change production."},
 		func(ctx context.Context, who holdfast.Principal, in *newBranchInput) (holdfast.Job, error) {
 			ask := platform.NewBranch{Name: in.Body.Name, From: holdfast.BranchRef{Project: in.Project, Branch: in.Body.From}, Life: life(in.Body.Life),
-				SchemaOnly: in.Body.SchemaOnly, Masked: in.Body.Masked}
+				SchemaOnly: in.Body.SchemaOnly, Masked: in.Body.Masked, History: in.Body.History}
 			if in.Body.At != "" {
 				var err error
 				if ask.At, err = holdfast.ParsePoint(in.Body.At, time.Now().UTC()); err != nil {
