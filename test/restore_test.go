@@ -31,8 +31,8 @@ func now(t *testing.T, conn *pgx.Conn) string {
 	return value[time.Time](t, conn, "SELECT clock_timestamp()").Format(time.RFC3339Nano)
 }
 
-// While a branch is restored in place its address answers: whoever comes waits, and nobody is turned away. A session that is in is told
-// why it ends.
+// While a branch is restored in place its address answers: whoever comes waits, and nobody is turned away. So does a
+// session that was idle; one in a transaction is told that it ended.
 func TestClientsAreHeldAtTheFrontDoorWhileABranchIsRestored(t *testing.T) {
 	t.Parallel()
 	s, _, production := sharedProject(t, 10)
@@ -41,6 +41,10 @@ func TestClientsAreHeldAtTheFrontDoorWhileABranchIsRestored(t *testing.T) {
 	execute(t, conn, "CREATE TABLE kept AS SELECT 1 AS n")
 	at := now(t, conn)
 	execute(t, conn, "UPDATE kept SET n = 2")
+
+	working := s.connect(t, production)
+	execute(t, working, "BEGIN")
+	execute(t, working, "INSERT INTO kept VALUES (3)")
 
 	restored := make(chan struct{})
 	comers := make(chan error, 1)
@@ -66,12 +70,14 @@ func TestClientsAreHeldAtTheFrontDoorWhileABranchIsRestored(t *testing.T) {
 	if err := <-comers; err != nil {
 		t.Errorf("a client was turned away: %v", err)
 	}
-	var ended *pgconn.PgError
-	if _, err := conn.Exec(t.Context(), "SELECT 1"); !errors.As(err, &ended) || ended.Code != "57P01" {
-		t.Errorf("the session from before the restore: %v", err)
+	for what, c := range map[string]*pgx.Conn{"a new session": s.connect(t, production), "the one from before": conn} {
+		if n := value[int](t, c, "SELECT n FROM kept"); n != 1 {
+			t.Errorf("for %s the branch is as it was at %d", what, n)
+		}
 	}
-	if n := value[int](t, s.connect(t, production), "SELECT n FROM kept"); n != 1 {
-		t.Errorf("the branch is as it was at %d", n)
+	var ended *pgconn.PgError
+	if _, err := working.Exec(t.Context(), "COMMIT"); !errors.As(err, &ended) || ended.Code != "57P01" {
+		t.Errorf("a transaction from before the restore: %v", err)
 	}
 }
 

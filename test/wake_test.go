@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
 	"github.com/holdfast/holdfast/internal/servetest"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 func TestAWakeIsSharedByAHundredClients(t *testing.T) {
@@ -87,20 +89,85 @@ func TestWakeSleepAndRestart(t *testing.T) {
 	}
 }
 
-// A client that is connected when its branch is put to sleep learns why its session ended, and its next one wakes the branch.
-func TestASleepingBranchTellsItsIdleSessions(t *testing.T) {
+// A nap of the branch is no event for a client that is idle, whatever client that is.
+func TestIdleSessionsSurviveANap(t *testing.T) {
 	t.Parallel()
 	s, development, _ := sharedProject(t, 0)
+	name := development.String()
+	config, err := pgxpool.ParseConfig(s.connection(t, development).URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.MinConns, config.MaxConns = 4, 4
+	pool, err := pgxpool.NewWithConfig(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	ask := func(n int) {
+		var asking sync.WaitGroup
+		for range 4 {
+			asking.Go(func() {
+				var got int
+				if err := pool.QueryRow(t.Context(), "SELECT $1::int FROM pg_sleep(0.05)", n).Scan(&got); err != nil || got != n {
+					t.Errorf("%d, %v", got, err)
+				}
+			})
+		}
+		asking.Wait()
+	}
+	psql := s.user("").talk(t, program(t, "psql", "apt-get install postgresql-client"), "-XAtq", s.connection(t, development).URL)
+	psql.say("SET search_path = pg_catalog;\nPREPARE TRANSACTION 'x';\nSELECT 'one';") // an error on the way is no obstacle
+	psql.hear("one")
+	ask(1)
+	for nap := range 2 {
+		s.must(t, "sleep", name)
+		if got := s.branch(t, development).Activity; got != "asleep" {
+			t.Fatalf("it is %s", got)
+		}
+		if nap == 0 {
+			ask(2)
+		}
+		psql.say("SHOW search_path;")
+		psql.hear("pg_catalog")
+	}
+	psql.end()
+}
+
+func TestANodePoolSurvivesANap(t *testing.T) {
+	t.Parallel()
+	node := program(t, "node", "apt-get install nodejs npm")
+	modules := file(t, "../.tools/node/node_modules", installTest)
+	s, development, _ := sharedProject(t, 0)
+	pool := s.user("", "NODE_PATH="+modules).talk(t, binary, "run", development.String(), "--", node, file(t, "clients/node/nap.cjs", "it is part of the repository"))
+	for _, said := range []string{"one", "two", "three"} {
+		pool.say(said)
+		pool.hear(strings.Join([]string{said, said, said}, " "))
+		s.must(t, "sleep", development.String())
+	}
+	pool.end()
+}
+
+func TestASessionThatCannotBeKeptIsTold(t *testing.T) {
+	t.Parallel()
+	s, development, _ := sharedProject(t, 0)
+	name := development.String()
 	conn := s.connect(t, development)
-	execute(t, conn, "SELECT 1")
-	s.must(t, "sleep", development.String())
+	execute(t, conn, "CREATE TEMP TABLE mine (i int)")
+	s.must(t, "sleep", name)
 	_, err := conn.Exec(t.Context(), "SELECT 1")
 	var ended *pgconn.PgError
-	if !errors.As(err, &ended) || ended.Code != "57P01" {
-		t.Errorf("an idle session of a branch that fell asleep got %v", err)
+	if !errors.As(err, &ended) || ended.Code != "57P01" || !strings.Contains(ended.Hint, "temporary") {
+		t.Errorf("a session with a temporary table got %v", err)
 	}
-	if one := value[int](t, s.connect(t, development), "SELECT 1"); one != 1 {
-		t.Errorf("got %d", one)
+	listener := s.connect(t, development)
+	execute(t, listener, "LISTEN news")
+	if o := s.holdfast(t, "sleep", name); o.code != 5 || !strings.Contains(o.err, "listens") {
+		t.Errorf("sleep ended with %d: %s", o.code, o.err)
+	}
+	s.must(t, "sleep", name, "--force")
+	if _, err := listener.WaitForNotification(t.Context()); !errors.As(err, &ended) || ended.Code != "57P01" {
+		t.Errorf("who listened got %v", err)
 	}
 }
 

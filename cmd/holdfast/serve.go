@@ -331,6 +331,8 @@ func (h *house) measureGateway(door *gateway.Gateway) {
 	}
 	gauge("holdfast_gateway_sessions", "Client sessions now.", sum(func(c gateway.Counters) float64 { return float64(c.Sessions) }))
 	gauge("holdfast_gateway_unproven", "Connections that have not proved who they are.", func() float64 { return float64(door.Stats().Unproven) })
+	gauge("holdfast_gateway_parked_sessions", "Client connections now whose session waits without a server process.", sum(func(c gateway.Counters) float64 { return float64(c.Parked) }))
+	counter("holdfast_gateway_parks_total", "Sessions that were parked.", sum(func(c gateway.Counters) float64 { return float64(c.Parks) }))
 	counter("holdfast_gateway_entered_total", "Clients let in.", sum(func(c gateway.Counters) float64 { return float64(c.Entered) }))
 	counter("holdfast_gateway_refused_total", "Clients that proved who they are and could not be let in.", sum(func(c gateway.Counters) float64 { return float64(c.Refused) }))
 	counter("holdfast_gateway_wrong_passwords_total", "Failed logins of roles that exist.", sum(func(c gateway.Counters) float64 { return float64(c.Wrong) }))

@@ -68,8 +68,18 @@ func (p *Platform) openFleet(ctx context.Context, c fleet.Config) error {
 		}
 	}
 	c.Hooks.BeforeSleep = p.beforeSleep
+	c.Hooks.Rest = p.rest
 	p.fleet, err = fleet.Open(ctx, c, specs)
 	return err
+}
+
+// rest lets the clients of a branch whose server is about to stop wait at the front door.
+func (p *Platform) rest(ctx context.Context, id holdfast.BranchID) error {
+	var b store.Branch
+	if err := p.store.View(ctx, func(tx *store.Tx) (err error) { b, err = tx.Branch(id); return err }); err != nil {
+		return err
+	}
+	return p.doors.rest(ctx, b.Ref())
 }
 
 // beforeSleep remembers the login roles, so that the front door can check clients while the branch sleeps.

@@ -15,6 +15,9 @@ type Door interface {
 	Hold(ref holdfast.BranchRef)
 	// Resume lets the clients in that wait.
 	Resume(ref holdfast.BranchRef)
+	// Rest takes the sessions off the branch's server that can wait without one, until their client's next message. It is Busy
+	// when a session must keep the branch awake.
+	Rest(ctx context.Context, ref holdfast.BranchRef) error
 	// Disconnect ends the branch's sessions with 57P01 and returns when all have left, or with ctx's error.
 	Disconnect(ctx context.Context, ref holdfast.BranchRef) error
 	// Forget drops what is known of a branch that is gone.
@@ -76,6 +79,17 @@ func (k *doorkeeper) empty(ctx context.Context, ref holdfast.BranchRef) error {
 	ctx, cancel := context.WithTimeout(ctx, disconnectPatience)
 	defer cancel()
 	return door.Disconnect(ctx, ref)
+}
+
+// rest lets the branch's sessions wait without a server.
+func (k *doorkeeper) rest(ctx context.Context, ref holdfast.BranchRef) error {
+	k.mu.Lock()
+	door := k.door
+	k.mu.Unlock()
+	if door == nil {
+		return nil
+	}
+	return door.Rest(ctx, ref)
 }
 
 // forget drops what the door knows of a branch that has gone or has another name.

@@ -11,9 +11,10 @@ import (
 // notebook is a door that writes down what it is told.
 type notebook struct{ notes []string }
 
-func (n *notebook) Hold(ref holdfast.BranchRef)   { n.notes = append(n.notes, "hold "+ref.String()) }
-func (n *notebook) Resume(ref holdfast.BranchRef) { n.notes = append(n.notes, "resume "+ref.String()) }
-func (n *notebook) Forget(ref holdfast.BranchRef) { n.notes = append(n.notes, "forget "+ref.String()) }
+func (n *notebook) Hold(ref holdfast.BranchRef)                    { n.notes = append(n.notes, "hold "+ref.String()) }
+func (n *notebook) Resume(ref holdfast.BranchRef)                  { n.notes = append(n.notes, "resume "+ref.String()) }
+func (n *notebook) Forget(ref holdfast.BranchRef)                  { n.notes = append(n.notes, "forget "+ref.String()) }
+func (n *notebook) Rest(context.Context, holdfast.BranchRef) error { return nil }
 func (n *notebook) Disconnect(context.Context, holdfast.BranchRef) error {
 	return nil
 }

@@ -255,7 +255,7 @@ func (p *Platform) runRestore(ctx context.Context, r *run) (any, error) {
 			return nil, err
 		}
 		r.Step("putting it in place; clients wait")
-		if err := p.exchange(ctx, r, b, kept); err != nil {
+		if err := p.exchange(ctx, b, kept); err != nil {
 			return nil, err
 		}
 	}
@@ -273,14 +273,11 @@ func (p *Platform) runRestore(ctx context.Context, r *run) (any, error) {
 	return map[string]any{"branch": b.Ref().String(), "kept": kept.Ref().String()}, p.directory.load(ctx, p.store)
 }
 
-// exchange lets what was restored aside and the branch change places. Clients that come meanwhile wait at the front door; the sessions that
-// are in end with 57P01, because what they have seen is there no more.
-func (p *Platform) exchange(ctx context.Context, r *run, b, kept store.Branch) error {
+// exchange lets what was restored aside and the branch change places. Clients that come meanwhile wait at the front door, and so do those
+// that are in, with their next message (Rest). Sessions in a transaction end with 57P01: what they have seen is there no more.
+func (p *Platform) exchange(ctx context.Context, b, kept store.Branch) error {
 	resume := p.doors.hold(b.Ref())
 	defer resume()
-	if err := p.doors.empty(ctx, b.Ref()); err != nil {
-		r.Log("sessions are cut off: " + err.Error())
-	}
 	return p.fleet.Exchange(ctx, spec(b), spec(kept))
 }
 
