@@ -30,11 +30,12 @@ const (
 	CustomFormat    BackupFormat = "custom"    // pg_dump's archive
 	DirectoryFormat BackupFormat = "directory" // pg_dump's directory, kept as one tar file
 	JSONFormat      BackupFormat = "json"      // docs/formats/backup-json.md
+	CSVFormat       BackupFormat = "csv"       // a file for each table, in a zip file: docs/formats/backup-csv.md
 )
 
 // BackupFormats lists the formats.
 func BackupFormats() []BackupFormat {
-	return []BackupFormat{PlainFormat, CustomFormat, DirectoryFormat, JSONFormat}
+	return []BackupFormat{PlainFormat, CustomFormat, DirectoryFormat, JSONFormat, CSVFormat}
 }
 
 // Compression is how a backup's bytes are packed: a method, and after a colon a level where the method has levels.
@@ -81,8 +82,8 @@ func (o BackupOptions) Validate() error {
 	}
 	method, _ := o.Compression.Split()
 	switch {
-	case o.Format != PlainFormat && o.Format != CustomFormat && o.Format != DirectoryFormat && o.Format != JSONFormat:
-		return invalid(fmt.Sprintf("%q is not a format of backups", o.Format), "choose plain, custom, directory or json")
+	case !slices.Contains(BackupFormats(), o.Format):
+		return invalid(fmt.Sprintf("%q is not a format of backups", o.Format), "choose plain, custom, directory, json or csv")
 	case o.DataOnly && o.SchemaOnly:
 		return invalid("data only and schema only exclude each other", "leave both out to get the schema and the data")
 	case o.Jobs < 0 || o.Jobs > 64:
@@ -91,6 +92,8 @@ func (o BackupOptions) Validate() error {
 		return invalid(fmt.Sprintf("the %s format is written by one job", o.Format), "choose the directory format for several jobs")
 	case !compression.MatchString(string(o.Compression)):
 		return invalid(fmt.Sprintf("%q is not a compression", o.Compression), "choose none, gzip, lz4 or zstd, with a level if need be: gzip:9, zstd:10")
+	case o.Format == CSVFormat && method != NoCompression && method != Gzip:
+		return invalid(fmt.Sprintf("a zip file cannot be packed with %s", method), "choose none or gzip")
 	case method == LZ4 && (o.Format == PlainFormat || o.Format == JSONFormat):
 		return invalid(fmt.Sprintf("the %s format cannot be packed with lz4", o.Format), "choose none, gzip or zstd")
 	}

@@ -91,6 +91,22 @@ const (
 	SchemaPath     = BranchPath + "/schema"
 	SchemaLintPath = Prefix + "/schema-lint"
 	SchemaDiffPath = Prefix + "/schema-diff"
+	// The paths of backups are the same in every program that offers them: see package adminbackup.
+	BackupsPath        = "/api/admin/backups"
+	BackupStatsPath    = BackupsPath + "/stats"
+	BackupPath         = BackupsPath + "/{id}"
+	BackupDownloadPath = BackupPath + "/download"
+	BackupDataPath     = BackupPath + "/data"
+
+	RestoreBackupPath     = BranchPath + "/restore-backup"
+	RestoreBackupUndoPath = RestoreBackupPath + "/undo"
+	SyncPath              = BranchPath + "/sync"
+	SyncUndoPath          = SyncPath + "/undo"
+
+	BackupHealthPath = BranchPath + "/backup-health"
+	TableSetsPath    = ProjectPath + "/table-sets"
+	TableSetPath     = TableSetsPath + "/{name}"
+	ExportFolderPath = ProjectPath + "/export-folder"
 
 	JobsPath      = Prefix + "/jobs"
 	JobPath       = JobsPath + "/{id}"

@@ -32,7 +32,10 @@ func (t Tools) Adopt(ctx context.Context, file string, req DumpRequest) (holdfas
 	b.Options = holdfast.BackupOptions{Format: in.Format, Compression: in.Compression, SchemaOnly: in.SchemaOnly, DataOnly: in.DataOnly && !in.SchemaOnly}
 	b.Database, b.ServerVersion, b.Major, b.Tool = in.Database, in.ServerVersion, in.Major, in.Tool
 	b.Tables, b.LargeObjects = in.Tables, in.LargeObjects
-	b.Version, b.ID, b.State, b.Object = manifestVersion, holdfast.BackupID(rand.Text()), holdfast.BackupInProgress, adoptedName(file, b.Options)
+	if b.ID == "" {
+		b.ID = holdfast.BackupID(rand.Text())
+	}
+	b.Version, b.State, b.Object = manifestVersion, holdfast.BackupInProgress, adoptedName(file, b.Options)
 	if err := claim(ctx, &b, req.Destinations); err != nil {
 		return b, err
 	}

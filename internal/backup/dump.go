@@ -24,8 +24,8 @@ type DumpRequest struct {
 	// lists the copies that there are.
 	Copies int
 
-	// Backup says what it is called and who asked: Project, Branch, Options, Reason, By, Pinned and HeldUntilProof. An empty name is made from
-	// the branch and the time, and where that is taken from the next second.
+	// Backup says what it is called and who asked: ID, Project, Branch, Options, Reason, By, Pinned and HeldUntilProof. An empty number is made; an
+	// empty name is made from the branch and the time, and where that is taken from the next second.
 	Backup holdfast.Backup
 
 	LockTimeout time.Duration // for a table that somebody alters; 0: a minute
@@ -49,7 +49,10 @@ func (t Tools) Dump(ctx context.Context, req DumpRequest) (holdfast.Backup, erro
 	if req.Copies <= 0 {
 		req.Copies = len(req.Destinations)
 	}
-	b.Version, b.ID, b.State, b.Object = manifestVersion, holdfast.BackupID(rand.Text()), holdfast.BackupInProgress, objectName(b.Options)
+	if b.ID == "" {
+		b.ID = holdfast.BackupID(rand.Text())
+	}
+	b.Version, b.State, b.Object = manifestVersion, holdfast.BackupInProgress, objectName(b.Options)
 	b.Database = req.Database.Name
 	if err := claim(ctx, &b, req.Destinations); err != nil {
 		return b, err
@@ -74,6 +77,8 @@ func objectName(o holdfast.BackupOptions) string {
 		return "dump.json" + packed
 	case holdfast.DirectoryFormat:
 		return "dump.tar"
+	case holdfast.CSVFormat:
+		return "dump.csv.zip"
 	}
 	return "dump.pgdump"
 }
@@ -172,11 +177,17 @@ func (t Tools) dump(ctx context.Context, req *DumpRequest, b *holdfast.Backup) e
 		if b.Options.Format == holdfast.JSONFormat {
 			return t.writeJSON(ctx, s, b, w, req.Progress)
 		}
+		if b.Options.Format == holdfast.CSVFormat {
+			b.Tool = jsonTool
+			var err error
+			b.Tables, b.LargeObjects, err = s.dumpCSV(ctx, t, *b, &countingWriter{w: w, tell: req.Progress}, req.Progress)
+			return err
+		}
 		return t.writeDump(ctx, s, b, w, req.Progress)
 	})
 }
 
-// jsonTool is what JSON backups say made them.
+// jsonTool is what backups in JSON and CSV say made them.
 const jsonTool = "holdfast"
 
 func (t Tools) writeJSON(ctx context.Context, s *snapshot, b *holdfast.Backup, out io.Writer, tell Progress) error {

@@ -68,6 +68,8 @@ func TestEveryFormatCarriesEverything(t *testing.T) {
 		{Format: holdfast.DirectoryFormat, Jobs: 2},
 		{Format: holdfast.JSONFormat, Compression: "zstd"},
 		{Format: holdfast.JSONFormat},
+		{Format: holdfast.CSVFormat},
+		{Format: holdfast.CSVFormat, Compression: "none"},
 	} {
 		t.Run(fmt.Sprintf("%s %s", options.Format, options.Compression), func(t *testing.T) {
 			first, _ := destination(t, "first")
@@ -173,7 +175,7 @@ func TestTwoBackupsOfOneSecondHaveTwoNames(t *testing.T) {
 func TestTablesCanBeChosen(t *testing.T) {
 	server := pgtest.Start(t)
 	from := everything(t, server)
-	for _, format := range []holdfast.BackupFormat{holdfast.CustomFormat, holdfast.JSONFormat} {
+	for _, format := range []holdfast.BackupFormat{holdfast.CustomFormat, holdfast.JSONFormat, holdfast.CSVFormat} {
 		d, _ := destination(t, "folder")
 		b := dump(t, from, holdfast.BackupOptions{Format: format, Tables: []string{"events", `"Odd Schema".*`, "with_serial"}}, d)
 		var names []string
@@ -201,7 +203,7 @@ func TestTablesCanBeChosen(t *testing.T) {
 func TestSchemaAndDataApart(t *testing.T) {
 	server := pgtest.Start(t)
 	from := everything(t, server)
-	for _, format := range []holdfast.BackupFormat{holdfast.PlainFormat, holdfast.CustomFormat, holdfast.JSONFormat} {
+	for _, format := range []holdfast.BackupFormat{holdfast.PlainFormat, holdfast.CustomFormat, holdfast.JSONFormat, holdfast.CSVFormat} {
 		t.Run(string(format), func(t *testing.T) {
 			d, _ := destination(t, "folder")
 			schema := dump(t, from, holdfast.BackupOptions{Format: format, SchemaOnly: true}, d)

@@ -157,3 +157,30 @@ func checkCounts(ctx context.Context, conn *pgx.Conn, tables []Table, want []hol
 	}
 	return f, nil
 }
+
+// CopyTables makes the tables of one database in another that is empty, without rows, keys, indexes and triggers: a place for rows that have no
+// schema of their own. Extensions are made as in Restore.
+func (t Tools) CopyTables(ctx context.Context, from, to Database, extension func(ctx context.Context, name, schema string) error) error {
+	s, err := openSnapshot(ctx, from, nil, 0)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	schema, err := s.schema(ctx, t, holdfast.BackupOptions{Format: holdfast.PlainFormat})
+	if err != nil {
+		return err
+	}
+	conn, err := to.session(ctx)
+	if err != nil {
+		return err
+	}
+	defer closeConn(conn)
+	run, err := newScriptRun(ctx, conn, &RestoreRequest{Target: to, Extension: extension}, &RestoreResult{})
+	if err != nil {
+		return err
+	}
+	if err := run.jsonSchema(ctx, schema.PreData); err != nil {
+		return fmt.Errorf("copy the tables of %s: %w", from.Name, withoutSecret(err, from.password()))
+	}
+	return nil
+}

@@ -81,6 +81,8 @@ func (t Tools) inspect(ctx context.Context, path string, r *bufio.Reader, packed
 			return Inspection{}, &holdfast.Error{Kind: holdfast.Precondition, Message: fmt.Sprintf("the archive was packed with %s once more", packed), Hint: "unpack it first; pg_dump's archives are packed inside"}
 		}
 		return t.inspectArchive(ctx, path, holdfast.CustomFormat)
+	case bytes.HasPrefix(magic, []byte(zipMagic)):
+		return inspectCSV(ctx, path)
 	case len(magic) >= 262 && string(magic[257:262]) == "ustar":
 		return t.inspectTar(ctx, path, r)
 	case bytes.HasPrefix(bytes.TrimLeft(magic, " \t\r\n"), []byte("{")):

@@ -195,52 +195,64 @@ func readSequences(ctx context.Context, conn *pgx.Conn, owners []uint32) ([]sequ
 	return all, nil
 }
 
-// dumpObjects writes the large objects, listing them in portions: there can be millions.
-func dumpObjects(ctx context.Context, conn *pgx.Conn, j *JSONWriter, owners bool) (int64, error) {
+// dumpObjects writes the large objects.
+func dumpObjects(ctx context.Context, conn *pgx.Conn, j *JSONWriter, owners bool) (n int64, err error) {
+	err = eachObject(ctx, conn, owners, func(o JSONLargeObject) error {
+		n++
+		if err := j.LargeObject(o); err != nil {
+			return err
+		}
+		if err := eachChunk(ctx, conn, o.OID, j.Chunk); err != nil {
+			return err
+		}
+		return j.EndLargeObject()
+	})
+	return n, err
+}
+
+// eachObject gives every large object, listing them in portions: there can be millions.
+func eachObject(ctx context.Context, conn *pgx.Conn, owners bool, give func(JSONLargeObject) error) error {
 	var last uint32
-	var n int64
 	for {
 		rows, err := conn.Query(ctx, `
 			SELECT m.oid, pg_catalog.pg_get_userbyid(m.lomowner), pg_catalog.obj_description(m.oid, 'pg_largeobject')
 			FROM pg_catalog.pg_largeobject_metadata m WHERE m.oid > $1 ORDER BY m.oid LIMIT 1000`, last)
 		if err != nil {
-			return n, err
+			return err
 		}
 		portion, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (o JSONLargeObject, err error) {
 			err = row.Scan(&o.OID, &o.Owner, &o.Comment)
 			return o, err
 		})
 		if err != nil || len(portion) == 0 {
-			return n, err
+			return err
 		}
 		for _, o := range portion {
 			if !owners {
 				o.Owner = ""
 			}
-			if err := dumpObject(ctx, conn, j, o); err != nil {
-				return n, fmt.Errorf("large object %d: %w", o.OID, err)
+			if err := give(o); err != nil {
+				return fmt.Errorf("large object %d: %w", o.OID, err)
 			}
-			last, n = o.OID, n+1
+			last = o.OID
 		}
 	}
 }
 
-func dumpObject(ctx context.Context, conn *pgx.Conn, j *JSONWriter, o JSONLargeObject) error {
-	if err := j.LargeObject(o); err != nil {
-		return err
-	}
+// eachChunk gives the bytes of a large object.
+func eachChunk(ctx context.Context, conn *pgx.Conn, oid uint32, give func([]byte) error) error {
 	for offset := int64(0); ; offset += objectChunk {
 		var chunk []byte
-		if err := conn.QueryRow(ctx, "SELECT pg_catalog.lo_get($1, $2, $3)", o.OID, offset, objectChunk).Scan(&chunk); err != nil {
+		if err := conn.QueryRow(ctx, "SELECT pg_catalog.lo_get($1, $2, $3)", oid, offset, objectChunk).Scan(&chunk); err != nil {
 			return err
 		}
 		if len(chunk) > 0 {
-			if err := j.Chunk(chunk); err != nil {
+			if err := give(chunk); err != nil {
 				return err
 			}
 		}
 		if len(chunk) < objectChunk {
-			return j.EndLargeObject()
+			return nil
 		}
 	}
 }

@@ -56,6 +56,8 @@ type ProofRequest struct {
 	Jobs      int
 	By        string
 	Progress  Progress
+
+	KeepRights bool // see RestoreRequest; the roles are there
 }
 
 // Prove restores a backup into a scratch database and checks what came: tables and exact numbers of rows, foreign keys, sequences,
@@ -67,7 +69,7 @@ func (t Tools) Prove(ctx context.Context, req ProofRequest) (Report, error) {
 		return Report{}, &holdfast.Error{Kind: holdfast.Precondition, Message: fmt.Sprintf("the backup %s cannot be proved: it is not completed, or holds rows only", b.Name)}
 	}
 	r := Report{Version: ReportVersion, Backup: b.ID, Name: b.Name, Project: b.Project, Branch: b.Branch, SHA256: b.SHA256, Size: b.Size, SnapshotAt: b.SnapshotAt, StartedAt: time.Now().UTC(), By: req.By}
-	result, err := t.Restore(ctx, RestoreRequest{Target: req.Scratch, Path: req.Path, Extension: req.Extension, Jobs: req.Jobs, SchemaOnly: b.Options.SchemaOnly, Progress: req.Progress})
+	result, err := t.Restore(ctx, RestoreRequest{Target: req.Scratch, Path: req.Path, Extension: req.Extension, Jobs: req.Jobs, SchemaOnly: b.Options.SchemaOnly, KeepRights: req.KeepRights, Progress: req.Progress})
 	if err != nil && ctx.Err() != nil {
 		return r, err
 	}

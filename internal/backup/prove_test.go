@@ -51,7 +51,7 @@ func TestABackupIsProvedAndTheReportSigned(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, format := range []holdfast.BackupFormat{holdfast.CustomFormat, holdfast.JSONFormat} {
+	for _, format := range []holdfast.BackupFormat{holdfast.CustomFormat, holdfast.JSONFormat, holdfast.CSVFormat} {
 		d, _ := destination(t, "folder")
 		b := dump(t, from, holdfast.BackupOptions{Format: format}, d)
 		scratch := server.Database(t)

@@ -225,6 +225,8 @@ func (t Tools) restoreStream(ctx context.Context, conn *pgx.Conn, req *RestoreRe
 		return t.withDirectory(ctx, req.Path, func(dir string) error { return t.restoreScript(ctx, run, dir) })
 	case holdfast.CustomFormat:
 		return t.restoreScript(ctx, run, req.Path)
+	case holdfast.CSVFormat:
+		return run.restoreCSV(ctx, req.Path)
 	}
 	f, err := os.Open(req.Path)
 	if err != nil {

@@ -32,7 +32,7 @@ func TestATruncatedFileIsRefusedBeforeAnythingIsTouched(t *testing.T) {
 	server := pgtest.Start(t)
 	from, to := everything(t, server), server.Database(t)
 	for _, options := range []holdfast.BackupOptions{{Format: holdfast.PlainFormat, Compression: "none"}, {Format: holdfast.PlainFormat}, {Format: holdfast.CustomFormat},
-		{Format: holdfast.CustomFormat, Compression: "none"}, {Format: holdfast.DirectoryFormat}, {Format: holdfast.JSONFormat}, {Format: holdfast.JSONFormat, Compression: "zstd"}} {
+		{Format: holdfast.CustomFormat, Compression: "none"}, {Format: holdfast.DirectoryFormat}, {Format: holdfast.JSONFormat}, {Format: holdfast.JSONFormat, Compression: "zstd"}, {Format: holdfast.CSVFormat}} {
 		d, dir := destination(t, "folder")
 		b := dump(t, from, options, d)
 		whole, err := os.ReadFile(filepath.Join(dir, "backups/shop", b.Name, b.Object))
@@ -60,7 +60,7 @@ func TestATruncatedFileIsRefusedBeforeAnythingIsTouched(t *testing.T) {
 func TestADamagedBackupIsRefusedBeforeAnythingIsTouched(t *testing.T) {
 	server := pgtest.Start(t)
 	from := everything(t, server)
-	for _, options := range []holdfast.BackupOptions{{Format: holdfast.PlainFormat, Compression: "none"}, {Format: holdfast.CustomFormat, Compression: "none"}, {Format: holdfast.DirectoryFormat}, {Format: holdfast.JSONFormat}} {
+	for _, options := range []holdfast.BackupOptions{{Format: holdfast.PlainFormat, Compression: "none"}, {Format: holdfast.CustomFormat, Compression: "none"}, {Format: holdfast.DirectoryFormat}, {Format: holdfast.JSONFormat}, {Format: holdfast.CSVFormat}} {
 		d, dir := destination(t, "folder")
 		b := dump(t, from, options, d)
 		path := filepath.Join(dir, "backups/shop", b.Name, b.Object)
@@ -351,7 +351,7 @@ func TestSomeTablesAreRestored(t *testing.T) {
 	for _, r := range checksums(t, from) {
 		want[r.Name] = r
 	}
-	for _, options := range []holdfast.BackupOptions{{Format: holdfast.PlainFormat}, {Format: holdfast.CustomFormat}, {Format: holdfast.JSONFormat}} {
+	for _, options := range []holdfast.BackupOptions{{Format: holdfast.PlainFormat}, {Format: holdfast.CustomFormat}, {Format: holdfast.JSONFormat}, {Format: holdfast.CSVFormat}} {
 		d, _ := destination(t, "folder")
 		b := dump(t, from, options, d)
 		to := server.Database(t)

@@ -47,6 +47,11 @@ func (x *scriptRun) restoreJSON(ctx context.Context, r io.Reader) error {
 	if err := x.jsonSchema(ctx, after.PostData); err != nil {
 		return err
 	}
+	return x.fillViews(ctx, views)
+}
+
+// fillViews fills the materialized views, which comes last.
+func (x *scriptRun) fillViews(ctx context.Context, views []JSONView) error {
 	if x.req.SchemaOnly || x.wanted != nil {
 		return nil
 	}
@@ -113,6 +118,11 @@ func (x *scriptRun) jsonSequences(ctx context.Context, all []JSONSequence) error
 }
 
 func (x *scriptRun) jsonObject(ctx context.Context, o *JSONChunks) error {
+	return x.makeObject(ctx, o.JSONLargeObject, o.Each)
+}
+
+// makeObject makes a large object of the bytes that each gives.
+func (x *scriptRun) makeObject(ctx context.Context, o JSONLargeObject, each func(give func([]byte) error) error) error {
 	if x.req.SchemaOnly || x.wanted != nil {
 		return nil
 	}
@@ -121,7 +131,7 @@ func (x *scriptRun) jsonObject(ctx context.Context, o *JSONChunks) error {
 		return fail(err)
 	}
 	var offset int64
-	err := o.Each(func(chunk []byte) error {
+	err := each(func(chunk []byte) error {
 		_, err := x.conn.Exec(ctx, "SELECT pg_catalog.lo_put($1, $2, $3)", o.OID, offset, chunk)
 		offset += int64(len(chunk))
 		return err

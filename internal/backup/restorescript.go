@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -161,6 +162,8 @@ func (x *scriptRun) harmless(err error, stmt []byte) string {
 		return pg.Message
 	case pg.Code == "42501" && (beginsWith(head, "comment", "on", "extension") || beginsWith(head, "comment", "on", "schema", "public")):
 		return "a comment was left out: " + pg.Message
+	case pg.Code == "42P01" && x.wanted != nil && beginsWith(head, "alter", "table") && bytes.Contains(stmt, []byte("FOREIGN KEY")):
+		return "a foreign key was left out, for only some tables are in the backup: " + pg.Message
 	case pg.Code == "23503" && x.wanted != nil && beginsWith(head, "alter", "table"):
 		return "a foreign key was left out, for only some tables were restored: " + pg.Message
 	}

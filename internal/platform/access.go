@@ -121,6 +121,28 @@ func checkCopy(who holdfast.Principal, from store.Branch, ask NewBranch) error {
 	return nil
 }
 
+// checkBackup refuses who may not do to a backup what takes the right want on its branch. Beyond its description, a backup of production is
+// production: it takes an admin, and never an agent.
+func checkBackup(who holdfast.Principal, b store.Backup, want holdfast.Right) error {
+	if !sees(who, b.ProjectID) {
+		return &holdfast.Error{Kind: holdfast.NotFound, Message: "backup " + string(b.ID) + " does not exist"}
+	}
+	return checkBranch(who, backedUp(b), want)
+}
+
+// backedUp is the branch that a backup is of, which need not be there any more.
+func backedUp(b store.Backup) store.Branch {
+	return store.Branch{Branch: holdfast.Branch{ProjectID: b.ProjectID, Project: b.Project, Name: b.Branch, Environment: b.Environment}}
+}
+
+// checkNewBranch refuses who may not make a branch in the project.
+func checkNewBranch(who holdfast.Principal, p store.Project) error {
+	if !who.RightOn(p.ID).Includes(holdfast.MayWrite) {
+		return refused(who, holdfast.MayWrite, "project "+p.Name)
+	}
+	return nil
+}
+
 // checkProtection refuses who may not change whether a branch is protected.
 func checkProtection(who holdfast.Principal, b store.Branch) error {
 	if who.Kind == holdfast.AgentToken {

@@ -361,3 +361,10 @@ func (js *jobs) cancelJob(id holdfast.JobID) bool {
 	r.cancel(errCanceled)
 	return true
 }
+
+// isRunning says whether this process runs the job.
+func (js *jobs) isRunning(id holdfast.JobID) bool {
+	js.mu.Lock()
+	defer js.mu.Unlock()
+	return js.running[id] != nil
+}

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/backup"
 	"github.com/holdfast/holdfast/internal/fleet"
 	"github.com/holdfast/holdfast/internal/history"
 	"github.com/holdfast/holdfast/internal/identity"
@@ -66,6 +68,8 @@ type Platform struct {
 	doors     doorkeeper
 	directory directory
 	sizes     sizes
+	tools     backup.Tools
+	readers   readers
 	people    people
 
 	histories       histories
@@ -92,6 +96,13 @@ func Open(ctx context.Context, c Config) (*Platform, error) {
 		p.now = time.Now
 	}
 	p.people = newPeople(func() time.Time { return p.now() }, c.PasswordCost)
+	p.tools.Scratch = filepath.Join(c.Spool, "scratch")
+	for _, i := range c.Fleet.Installations {
+		p.tools.Directories = append(p.tools.Directories, i.BinDir)
+	}
+	if err := p.tools.CleanScratch(); err != nil {
+		return nil, err
+	}
 	host, port, err := net.SplitHostPort(c.GatewayAddress)
 	if err == nil {
 		p.gateway.host = host
@@ -111,6 +122,7 @@ func Open(ctx context.Context, c Config) (*Platform, error) {
 	p.jobs.kinds[applyJob] = jobKind{run: p.runApply, undo: p.undoApply}
 	p.jobs.kinds[rehearseJob] = jobKind{run: p.runRehearse, undo: p.undoRehearse}
 	p.jobs.kinds[renameBranchJob] = jobKind{run: p.runRenameBranch, undo: p.undoRenameBranch}
+	p.backupJobs()
 	if err := p.directory.load(ctx, p.store); err != nil {
 		return nil, err
 	}
@@ -126,6 +138,7 @@ func Open(ctx context.Context, c Config) (*Platform, error) {
 	}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	p.stop = stop
+	p.wg.Go(func() { p.tendBackups(background) })
 	p.wg.Go(func() { p.measure(background) })
 	p.wg.Go(func() { p.expire(background) })
 	p.wg.Go(func() { p.watchActivity(background) })

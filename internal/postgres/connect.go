@@ -142,6 +142,12 @@ func (s *Server) ClientEnvironment(database string) []string {
 		"PGSSLMODE=disable", "PGPASSFILE=/nonexistent", "PGOPTIONS=" + strings.Join(options, " ")}
 }
 
+// RoleEnvironment is ClientEnvironment for another role, with its password and with nothing of the administrator's protection.
+func (s *Server) RoleEnvironment(role, password, database string) []string {
+	return []string{"PGHOST=" + s.socketDir, "PGPORT=" + strconv.Itoa(port), "PGUSER=" + role, "PGPASSWORD=" + password, "PGDATABASE=" + database, "PGAPPNAME=holdfast",
+		"PGSSLMODE=disable", "PGPASSFILE=/nonexistent"}
+}
+
 // Explain turns an error of the server into one for a person, where its SQLSTATE says enough; other errors stay as they are.
 func Explain(err error) error {
 	var pg *pgconn.PgError

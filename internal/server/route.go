@@ -133,6 +133,8 @@ func (s *Server) routes() {
 	s.checkpointRoutes()
 	s.sqlRoutes()
 	s.publishRoutes()
+	s.backupRoutes()
+	s.syncRoutes()
 	s.jobRoutes()
 	s.tokenRoutes()
 	s.loginRoutes()

@@ -1,0 +1,71 @@
+package fleet
+
+import (
+	"context"
+
+	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/postgres"
+)
+
+// maintain runs do in a session of the administrator in the maintenance database. It wakes the branch.
+func (f *Fleet) maintain(ctx context.Context, id holdfast.BranchID, do func(conn *Conn) error) error {
+	conn, err := f.Admin(ctx, id, postgres.MaintenanceDatabase)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	return do(conn)
+}
+
+// PutBackupRole makes the role that backups are made as, with that password, and returns its name. It wakes the branch.
+func (f *Fleet) PutBackupRole(ctx context.Context, id holdfast.BranchID, password, database string) (role string, err error) {
+	verifier, err := postgres.NewVerifier(password)
+	if err != nil {
+		return "", err
+	}
+	return postgres.BackupRole, f.maintain(ctx, id, func(conn *Conn) error { return postgres.PutBackupRole(ctx, conn.Conn, verifier, database) })
+}
+
+// MakeDatabase makes an empty database beside a branch's own, in place of one that an earlier attempt left. It wakes the branch.
+func (f *Fleet) MakeDatabase(ctx context.Context, id holdfast.BranchID, name, owner string) error {
+	return f.maintain(ctx, id, func(conn *Conn) error {
+		if err := postgres.DropDatabase(ctx, conn.Conn, name); err != nil {
+			return err
+		}
+		return postgres.PutDatabase(ctx, conn.Conn, name, owner)
+	})
+}
+
+// DropDatabase drops a database of a branch. One that is not there is fine. It wakes the branch.
+func (f *Fleet) DropDatabase(ctx context.Context, id holdfast.BranchID, name string) error {
+	return f.maintain(ctx, id, func(conn *Conn) error { return postgres.DropDatabase(ctx, conn.Conn, name) })
+}
+
+// SwapDatabases puts a database in the place of another and keeps that one under a third name, at once. It can be repeated.
+func (f *Fleet) SwapDatabases(ctx context.Context, id holdfast.BranchID, current, replacement, kept string) error {
+	return f.maintain(ctx, id, func(conn *Conn) error { return postgres.SwapDatabases(ctx, conn.Conn, current, replacement, kept) })
+}
+
+// Reopen ends what a SwapDatabases that was cut off left: it drops the replacement and lets sessions into the database again.
+func (f *Fleet) Reopen(ctx context.Context, id holdfast.BranchID, current, replacement string) error {
+	return f.maintain(ctx, id, func(conn *Conn) error {
+		if err := postgres.DropDatabase(ctx, conn.Conn, replacement); err != nil {
+			return err
+		}
+		return postgres.OpenDatabase(ctx, conn.Conn, current)
+	})
+}
+
+// OpenDatabase lets sessions into a database of a branch again. It wakes the branch.
+func (f *Fleet) OpenDatabase(ctx context.Context, id holdfast.BranchID, name string) error {
+	return f.maintain(ctx, id, func(conn *Conn) error { return postgres.OpenDatabase(ctx, conn.Conn, name) })
+}
+
+// HasDatabase says whether a branch's server has a database of that name. It wakes the branch.
+func (f *Fleet) HasDatabase(ctx context.Context, id holdfast.BranchID, name string) (there bool, err error) {
+	err = f.maintain(ctx, id, func(conn *Conn) error {
+		there, err = postgres.DatabaseExists(ctx, conn.Conn, name)
+		return err
+	})
+	return there, err
+}

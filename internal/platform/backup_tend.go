@@ -1,0 +1,396 @@
+package platform
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/backup"
+	"github.com/holdfast/holdfast/internal/store"
+)
+
+func (p *Platform) backupJobs() {
+	p.jobs.kinds[backupJob] = jobKind{run: p.runBackup, undo: p.undoBackup}
+	p.jobs.kinds[syncJob] = jobKind{run: p.runSync}
+	p.jobs.kinds[swapBackJob] = jobKind{run: p.runSwapBack, undo: p.undoSwapBack}
+	p.jobs.kinds[restoreBackupJob] = jobKind{run: p.runRestoreBackup, undo: p.undoRestoreBackup}
+}
+
+const (
+	// backupTick is how often what is due for backups is looked for.
+	backupTick = 30 * time.Second
+	// refreshEvery is how often the manifests at the locations are read, for what somebody else put there or took away.
+	refreshEvery = time.Hour
+	// AlertAfter is how long a production may be without a verified backup before that is an alert.
+	AlertAfter = 48 * time.Hour
+)
+
+// tendBackups does what is due by time, until ctx ends.
+func (p *Platform) tendBackups(ctx context.Context) {
+	tick := time.NewTicker(backupTick)
+	defer tick.Stop()
+	var refreshed time.Time
+	for {
+		now := p.now()
+		steps := []func(context.Context) error{p.settleBackups}
+		if now.Sub(refreshed) >= refreshEvery {
+			steps, refreshed = append(steps, p.refreshBackups, p.applyRetention, p.dropSetAsides, p.watchBackups), now
+		}
+		steps = append(steps, p.replicateBackups)
+		for _, step := range steps {
+			if err := step(ctx); err != nil && ctx.Err() == nil {
+				p.log.Warn("look after the backups", "err", err)
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// everyProject runs do for each project, deleted ones too: their backups outlive them.
+func (p *Platform) everyProject(ctx context.Context, do func(holdfast.ProjectID) error) error {
+	var ids []holdfast.ProjectID
+	err := p.store.View(ctx, func(tx *store.Tx) error {
+		projects, err := tx.Projects()
+		for _, project := range projects {
+			ids = append(ids, project.ID)
+		}
+		if err != nil {
+			return err
+		}
+		known, err := tx.Backups("")
+		for _, b := range known {
+			if !slices.Contains(ids, b.ProjectID) {
+				ids = append(ids, b.ProjectID)
+			}
+		}
+		return err
+	})
+	for _, id := range ids {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		err = errors.Join(err, do(id))
+	}
+	return err
+}
+
+// settleBackups ends backups that are in progress and whose maker has fallen silent.
+func (p *Platform) settleBackups(ctx context.Context) error {
+	var all []store.Backup
+	if err := p.store.View(ctx, func(tx *store.Tx) (err error) { all, err = tx.Backups(""); return err }); err != nil {
+		return err
+	}
+	var failed error
+	for _, b := range all {
+		if b.State == holdfast.BackupInProgress && !p.jobs.isRunning(b.JobID) && p.now().Sub(b.HeartbeatAt) > silenceLimit && !p.unfinished(ctx, b.JobID) {
+			failed = errors.Join(failed, p.settleBackup(ctx, b.ProjectID, b.Backup, false))
+		}
+	}
+	return failed
+}
+
+// unfinished says whether a job will be run again, or its end is not known.
+func (p *Platform) unfinished(ctx context.Context, id holdfast.JobID) bool {
+	var j holdfast.Job
+	err := p.store.View(ctx, func(tx *store.Tx) (err error) { j, err = tx.Job(id); return err })
+	return err != nil && holdfast.KindOf(err) != holdfast.NotFound || err == nil && !j.State.Final()
+}
+
+// refreshBackups reads the manifests at every location, so that what is known is what is there.
+func (p *Platform) refreshBackups(ctx context.Context) error {
+	return p.everyProject(ctx, func(project holdfast.ProjectID) error { return p.refreshProject(ctx, project) })
+}
+
+func (p *Platform) refreshProject(ctx context.Context, project holdfast.ProjectID) error {
+	places, err := p.backupPlaces(ctx, project)
+	if err != nil {
+		return err
+	}
+	found := map[holdfast.BackupID]holdfast.Backup{}
+	var failed error
+	for _, d := range places {
+		listing, err := d.Catalogue.List(ctx)
+		if err != nil {
+			failed = errors.Join(failed, fmt.Errorf("list the backups at %s: %w", d.Name, err))
+			continue
+		}
+		for _, name := range listing.Damaged {
+			p.log.Warn("the manifest of a backup is damaged", "backup", name, "place", d.Name)
+		}
+		for _, b := range listing.Backups {
+			found[b.ID] = mergeManifest(found[b.ID], b)
+		}
+	}
+	return errors.Join(failed, p.adoptFound(ctx, project, found, failed == nil))
+}
+
+// mergeManifest puts together what two places say of a backup: the copies of both, and the better news.
+func mergeManifest(a, b holdfast.Backup) holdfast.Backup {
+	if a.ID == "" {
+		return b
+	}
+	if a.State != holdfast.BackupCompleted {
+		a, b = b, a
+	}
+	for _, c := range b.Copies {
+		if !a.At(c.Destination) {
+			a.Copies = append(a.Copies, c)
+		}
+	}
+	if b.VerifiedAt.After(a.VerifiedAt) {
+		a.VerifiedAt, a.Report = b.VerifiedAt, b.Report
+	}
+	return a
+}
+
+// adoptFound makes what was found at the locations known, and with whole forgets what is at none.
+func (p *Platform) adoptFound(ctx context.Context, project holdfast.ProjectID, found map[holdfast.BackupID]holdfast.Backup, whole bool) error {
+	return p.store.Update(ctx, func(tx *store.Tx) error {
+		known, err := tx.Backups(project)
+		if err != nil {
+			return err
+		}
+		for _, k := range known {
+			b, there := found[k.ID]
+			delete(found, k.ID)
+			switch {
+			case p.jobs.isRunning(k.JobID) || k.State == holdfast.BackupInProgress:
+				continue
+			case there:
+				for _, c := range k.Copies { // a place that was not in reach now
+					if !b.At(c.Destination) && !whole {
+						b.Copies = append(b.Copies, c)
+					}
+				}
+				k.Backup = b
+				err = tx.PutBackup(k)
+			case whole && k.State == holdfast.BackupCompleted && !elsewhere(k.Backup):
+				err = tx.DeleteBackup(k.ID)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		for _, b := range found {
+			if b.State == holdfast.BackupInProgress {
+				continue
+			}
+			if err := tx.PutBackup(store.Backup{Backup: b, ProjectID: project, Environment: environmentOf(b.Branch)}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// elsewhere says whether a backup has a copy in the export folder, which need not be in reach.
+func elsewhere(b holdfast.Backup) bool { return b.At(exportName) }
+
+func environmentOf(branch string) holdfast.Environment {
+	switch branch {
+	case holdfast.ProductionName:
+		return holdfast.Production
+	case holdfast.DevelopmentName:
+		return holdfast.Development
+	}
+	return holdfast.Preview
+}
+
+// replicateBackups brings completed backups to the places that lack them: one that was out of reach, one that was added later.
+func (p *Platform) replicateBackups(ctx context.Context) error {
+	return p.everyProject(ctx, func(project holdfast.ProjectID) error { return p.replicateProject(ctx, project) })
+}
+
+func (p *Platform) replicateProject(ctx context.Context, project holdfast.ProjectID) error {
+	var all []store.Backup
+	if err := p.store.View(ctx, func(tx *store.Tx) (err error) { all, err = tx.Backups(project); return err }); err != nil {
+		return err
+	}
+	places, err := p.backupPlaces(ctx, project)
+	if err != nil || len(places) < 2 {
+		return err
+	}
+	var failed error
+	for _, b := range all {
+		for _, to := range places {
+			if b.State != holdfast.BackupCompleted || b.At(to.Name) || ctx.Err() != nil {
+				continue
+			}
+			if err := p.replicate(ctx, &b, places, to); err != nil {
+				failed = errors.Join(failed, err)
+			}
+		}
+	}
+	if failed == nil {
+		failed = p.exportedNow(ctx, project)
+	}
+	return failed
+}
+
+func (p *Platform) replicate(ctx context.Context, b *store.Backup, places []backup.Destination, to backup.Destination) error {
+	i := slices.IndexFunc(places, func(d backup.Destination) bool { return b.At(d.Name) })
+	if i < 0 {
+		return noCopy(b.Backup)
+	}
+	made, err := backup.Replicate(ctx, places[i].Catalogue, b.Backup, to, nil)
+	if err != nil {
+		return err
+	}
+	b.Backup = made
+	p.log.Info("a backup has a further copy", "backup", b.Name, "place", to.Name)
+	return p.keepManifest(ctx, made)
+}
+
+// exportedNow writes down that the export folder has everything.
+func (p *Platform) exportedNow(ctx context.Context, project holdfast.ProjectID) error {
+	e, found, err := p.exportFolder(ctx, project)
+	if err != nil || !found || !e.Mounted {
+		return err
+	}
+	e.LastSync = p.now().UTC()
+	raw, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	return p.store.Update(ctx, func(tx *store.Tx) error {
+		return tx.PutBackupSetting(project, store.ExportFolder, store.BackupSetting{Name: exportName, Config: string(raw)})
+	})
+}
+
+// BackupHealth says how a branch stands with its backups.
+type BackupHealth struct {
+	Branch       holdfast.BranchRef
+	Places       []BackupPlace
+	Protected    bool // its newest good backup has copies at two places or more
+	LastGood     *BackupView
+	LastVerified *BackupView
+	Held         int      // backups that wait for a person to mark them verified
+	Alerts       []string // what is wrong, for a person
+	Export       *ExportFolder
+}
+
+// BackupPlace is a place where a project's backups go.
+type BackupPlace struct {
+	Name    string
+	Kind    string
+	Newest  time.Time // the newest good backup of the branch that it has; zero: none
+	Copies  int
+	Offsite bool // not on this machine
+}
+
+// BackupHealth shows how a branch stands with its backups.
+func (p *Platform) BackupHealth(ctx context.Context, who holdfast.Principal, ref holdfast.BranchRef) (BackupHealth, error) {
+	b, err := p.findBranch(ctx, who, ref, holdfast.MayRead)
+	if err != nil {
+		return BackupHealth{}, err
+	}
+	return p.backupHealth(ctx, b)
+}
+
+func (p *Platform) backupHealth(ctx context.Context, b store.Branch) (BackupHealth, error) {
+	h := BackupHealth{Branch: b.Ref()}
+	var all []store.Backup
+	var set []store.Location
+	err := p.store.View(ctx, func(tx *store.Tx) (err error) {
+		if all, err = tx.Backups(b.ProjectID); err != nil {
+			return err
+		}
+		set, err = tx.Locations(b.ProjectID)
+		return err
+	})
+	if err != nil {
+		return h, err
+	}
+	if len(set) == 0 {
+		set = []store.Location{{Location: p.localRepository}}
+	}
+	for _, l := range set {
+		h.Places = append(h.Places, BackupPlace{Name: l.Name, Kind: string(l.Kind), Offsite: l.Kind != holdfast.FolderLocation})
+	}
+	export, found, err := p.exportFolder(ctx, b.ProjectID)
+	if err != nil {
+		return h, err
+	}
+	if found {
+		h.Export = &export
+		h.Places = append(h.Places, BackupPlace{Name: exportName, Kind: "export folder"})
+	}
+	for _, o := range all { // from new to old
+		if o.State != holdfast.BackupCompleted || o.Branch != b.Name {
+			continue
+		}
+		h.count(o)
+	}
+	h.judge(p.now(), b)
+	return h, nil
+}
+
+func (h *BackupHealth) count(b store.Backup) {
+	view := viewBackup(b)
+	if h.LastGood == nil {
+		h.LastGood, h.Protected = &view, len(b.Copies) >= 2
+	}
+	if !b.VerifiedAt.IsZero() && (h.LastVerified == nil || b.VerifiedAt.After(h.LastVerified.VerifiedAt)) {
+		h.LastVerified = &view
+	}
+	if b.HeldUntilProof {
+		h.Held++
+	}
+	for i := range h.Places {
+		place := &h.Places[i]
+		if b.At(place.Name) {
+			place.Copies++
+			if place.Newest.IsZero() {
+				place.Newest = b.StartedAt
+			}
+		}
+	}
+}
+
+// judge writes the alerts. Only production raises them: development can be made again.
+func (h *BackupHealth) judge(now time.Time, b store.Branch) {
+	if b.Environment != holdfast.Production || now.Sub(b.CreatedAt) < AlertAfter {
+		return
+	}
+	hours := int(AlertAfter.Hours())
+	switch {
+	case h.LastGood == nil:
+		h.Alerts = append(h.Alerts, h.Branch.String()+" has no backup")
+	case h.LastVerified == nil:
+		h.Alerts = append(h.Alerts, "no backup of "+h.Branch.String()+" was ever verified")
+	case now.Sub(h.LastVerified.VerifiedAt) > AlertAfter:
+		h.Alerts = append(h.Alerts, fmt.Sprintf("no backup of %s was verified for more than %d hours", h.Branch, hours))
+	}
+	if len(h.Places) < 2 {
+		h.Alerts = append(h.Alerts, "the backups of "+h.Branch.String()+" have one place only: add a second with `holdfast location add` or `holdfast backup export-folder`")
+	}
+}
+
+// watchBackups logs the alerts of every production.
+func (p *Platform) watchBackups(ctx context.Context) error {
+	var all []store.Branch
+	if err := p.store.View(ctx, func(tx *store.Tx) (err error) { all, err = tx.AllBranches(); return err }); err != nil {
+		return err
+	}
+	for _, b := range all {
+		if b.Environment != holdfast.Production || b.State != store.Ready || !b.DeletedAt.IsZero() {
+			continue
+		}
+		h, err := p.backupHealth(ctx, b)
+		if err != nil {
+			return err
+		}
+		for _, alert := range h.Alerts {
+			p.log.Warn("backups: "+alert, "branch", b.Ref())
+		}
+	}
+	return nil
+}
