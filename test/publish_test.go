@@ -58,6 +58,14 @@ func TestDevelopmentIsPublishedAndTakenBack(t *testing.T) {
 	if got := s.must(t, "schema", "diff", production.String(), development.String(), "--sql"); !strings.Contains(got, "full_name") {
 		t.Errorf("the difference is\n%s", got)
 	}
+	// The moment before the publish, looked at beside what is there now: the revert brought everything back.
+	before, err := s.Publish(t.Context(), project, published)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := s.must(t, "schema", "diff", production.String()+"@checkpoint:"+before.Checkpoint, production.String(), "--sql"); got != "" {
+		t.Errorf("since the checkpoint production has changed by\n%s", got)
+	}
 	if log := s.must(t, "publish", "log", project, strconv.Itoa(published)); !strings.Contains(log, "apply") {
 		t.Errorf("the log is\n%s", log)
 	}

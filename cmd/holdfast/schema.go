@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,21 +22,20 @@ func (c *cli) schemaDiffCommand() *cobra.Command {
 	var asSQL bool
 	cmd := &cobra.Command{
 		Use: "diff FROM TO", Short: "Show what would lead from one branch's structure to another's",
-		Long:    "Show what would lead from one branch's structure to another's, as statements in order.\n\nNeither branch is changed. What only FROM has would be dropped.",
-		Example: "  holdfast schema diff shop/production shop/development\n  holdfast schema diff shop/production shop/try --sql", Args: cobra.ExactArgs(2), ValidArgsFunction: c.completeBranches,
+		Long:    "Show what would lead from one branch's structure to another's, as statements in order.\n\nNeither branch is changed. What only FROM has would be dropped. A moment is written behind an @.",
+		Example: "  holdfast schema diff shop/production shop/development\n  holdfast schema diff shop/production shop/try --sql\n  holdfast schema diff 'shop/production@1 hour ago' shop/production", Args: cobra.ExactArgs(2), ValidArgsFunction: c.completeBranches,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			from, err := c.ref(args[0])
-			if err != nil {
-				return err
-			}
-			to, err := c.ref(args[1])
-			if err != nil {
-				return err
-			}
 			return c.withClient(cmd.Context(), func(client *api.Client) error {
-				plan, err := client.DiffSchemas(cmd.Context(), from, to)
+				var sides [2]holdfast.BranchRef
+				for i, arg := range args {
+					var err error
+					if sides[i], err = c.sideOfDiff(cmd, client, arg); err != nil {
+						return err
+					}
+				}
+				plan, err := client.DiffSchemas(cmd.Context(), sides[0], sides[1])
 				if err != nil {
-					return suggestBranch(cmd.Context(), client, from, err)
+					return suggestBranch(cmd.Context(), client, sides[0], err)
 				}
 				return c.showPlanOnly(plan, asSQL)
 			})
@@ -43,6 +43,20 @@ func (c *cli) schemaDiffCommand() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&asSQL, "sql", false, "write the statements only")
 	return cmd
+}
+
+// sideOfDiff is the branch that an argument names, or a read-only copy of its moment.
+func (c *cli) sideOfDiff(cmd *cobra.Command, client *api.Client, arg string) (holdfast.BranchRef, error) {
+	name, at, err := momentOf(arg, time.Now())
+	if err != nil {
+		return holdfast.BranchRef{}, usage(cmd, err)
+	}
+	ref, err := c.ref(name)
+	if err != nil || at == "" {
+		return ref, err
+	}
+	look, err := c.look(cmd.Context(), client, ref, at)
+	return look, suggestBranch(cmd.Context(), client, ref, err)
 }
 
 // showPlanOnly shows a plan that belongs to no publish.

@@ -71,7 +71,7 @@ func (p *Platform) RehearsePublish(ctx context.Context, who holdfast.Principal, 
 		}
 		now := p.now()
 		b := store.Branch{State: store.Creating, Branch: holdfast.Branch{ID: input.Copy.ID, ProjectID: found.project.ID, Name: input.Copy.Name, Environment: holdfast.Preview,
-			Parent: found.production.ID, Major: found.production.Major, Settings: found.production.Settings, CreatedAt: now, ExpiresAt: now.Add(DefaultPreviewLife)}}
+			Parent: found.production.ID, Major: found.production.Major, Settings: found.production.Settings, ProductionRows: true, CreatedAt: now, ExpiresAt: now.Add(DefaultPreviewLife)}}
 		if err := tx.InsertBranch(b); err != nil {
 			return err
 		}

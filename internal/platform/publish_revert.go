@@ -92,7 +92,8 @@ func (p *Platform) revertible(ctx context.Context, found publishing, pub holdfas
 		return err
 	}
 	for _, later := range all {
-		if later.Number > pub.Number && later.State == holdfast.PublishPublished {
+		tookBack := later.Reverts > pub.Number // it and what it took back cancel each other out
+		if later.Number > pub.Number && later.State == holdfast.PublishPublished && !tookBack {
 			return refuse(fmt.Sprintf("publish %d came later and rests on it", later.Number), fmt.Sprintf("revert that one first: `holdfast publish revert %s %d`", found.project.Name, later.Number))
 		}
 	}

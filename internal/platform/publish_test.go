@@ -102,6 +102,12 @@ func TestAPublishIsRehearsedAppliedAndTakenBack(t *testing.T) {
 	if v, err = p.Publish(t.Context(), admin, "shop", 1); err != nil || v.State != holdfast.PublishReverted || v.RevertedBy != back.Number {
 		t.Errorf("got %+v, %v", v.Publish, err)
 	}
+	// A publish before it rests on nothing that is there any more.
+	if _, err := p.findPublishing(t.Context(), "shop", func(f publishing) error {
+		return p.revertible(t.Context(), f, holdfast.Publish{Number: 0, State: holdfast.PublishPublished, GraceUntil: p.now().Add(time.Hour)})
+	}); err != nil {
+		t.Errorf("an earlier publish cannot be reverted: %v", err)
+	}
 	// Development is where it was: its changes can be published again, and are known as renames.
 	if v = plan(t, p, NewPublish{}); v.State != holdfast.PublishPlanned || len(v.Plan.Renames) == 0 || len(v.Plan.Questions) != 0 {
 		t.Errorf("a plan after the way back: %+v, %+v", v.Publish, v.Plan)
@@ -192,6 +198,9 @@ func TestARehearsalRunsTheProjectsOwnChecksAndKeepsItsCopy(t *testing.T) {
 	agent := holdfast.Principal{Name: "agent", Kind: holdfast.AgentToken, Right: holdfast.MayWrite, ProjectID: v.ProjectID}
 	if _, err := p.Connection(t.Context(), agent, copied); holdfast.KindOf(err) != holdfast.NotAllowed {
 		t.Errorf("an agent gets a copy of production: %v", err)
+	}
+	if _, err := p.CreateBranch(t.Context(), agent, NewBranch{Name: "mine", From: copied}); holdfast.KindOf(err) != holdfast.NotAllowed {
+		t.Errorf("an agent copies a copy of production: %v", err)
 	}
 	if _, err := p.RehearsePublish(t.Context(), agent, "shop", 1, true); holdfast.KindOf(err) != holdfast.NotAllowed {
 		t.Errorf("an agent keeps a copy of production: %v", err)

@@ -29,6 +29,10 @@ func (p *Platform) DiffSchemas(ctx context.Context, who holdfast.Principal, from
 		if *side.into, err = p.catalog(ctx, b); err != nil {
 			return nil, err
 		}
+		if b.Look {
+			// That it is read-only is ours, and not what the branch had.
+			delete((*side.into).Objects, schema.Address{Kind: schema.KindSetting, Name: "default_transaction_read_only"})
+		}
 	}
 	in.Options = schema.Options{Answers: map[string]string{"drop:*": "yes"}, AllowLossy: true, Roles: map[string]string{}}
 	if from.Project != to.Project {
