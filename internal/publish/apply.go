@@ -193,6 +193,13 @@ func (a *apply) back(ctx context.Context, out *Outcome) error {
 		}
 	}
 	a.run.reconnects = 0
+	for _, b := range a.order.Backfills {
+		if b.Quiet { // a crash may have left it allowed
+			if err := b.allowQuiet(ctx, a.run.owner, a.order.Target.Administrator, false); err != nil {
+				return err
+			}
+		}
+	}
 	for _, s := range a.order.Plan.Statements {
 		if s.Cleanup != "" {
 			if err := a.run.cleanUp(ctx, a.run.owner, s, nil); err != nil {

@@ -4,7 +4,7 @@
 // in a queue behind it for longer; a plan that fails in the middle is compensated at once; after a crash the server itself is asked
 // how far it came, and the plan is finished or compensated. Users' code never runs with the administrator's rights: statements run
 // in a session that logged in as the owner. The administrator's session only looks, ends an autovacuum that stands in the way, and
-// runs what needs a superuser and runs nobody's code: CREATE, ALTER and DROP EXTENSION of the extensions that the caller names.
+// runs what needs a superuser and runs nobody's code: CREATE, ALTER, DROP and COMMENT ON EXTENSION of those that the caller names.
 //
 // It knows connections and plans. It never knows projects, never keeps anything itself and never decides who may publish.
 package publish
