@@ -97,9 +97,15 @@ const (
 	BackupPath         = BackupsPath + "/{id}"
 	BackupDownloadPath = BackupPath + "/download"
 	BackupDataPath     = BackupPath + "/data"
+	BackupVerifyPath   = BackupPath + "/verify"
+	BackupReportPath   = BackupPath + "/report"
+
+	SchedulesPath = BranchPath + "/schedules"
+	SchedulePath  = SchedulesPath + "/{name}"
 
 	RestoreBackupPath     = BranchPath + "/restore-backup"
 	RestoreBackupUndoPath = RestoreBackupPath + "/undo"
+	ImportPath            = BranchPath + "/import"
 	SyncPath              = BranchPath + "/sync"
 	SyncUndoPath          = SyncPath + "/undo"
 

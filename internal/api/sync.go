@@ -34,6 +34,11 @@ type RestoreBackup struct {
 	Confirm  string   `json:"confirm,omitempty" doc:"The branch's name, where something is replaced." example:"shop/development"`
 }
 
+// ImportDatabase asks for a foreign database to be brought into a branch, which the path names.
+type ImportDatabase struct {
+	From string `json:"from" doc:"Its address with the password; kept sealed, and never shown." example:"postgres://user:password@db.example.com/shop?sslmode=require"`
+}
+
 // Confirmation confirms an operation with the name of what it changes.
 type Confirmation struct {
 	Confirm string `json:"confirm" example:"shop/development"`
@@ -57,4 +62,9 @@ func (c *Client) RestoreBackup(ctx context.Context, ref holdfast.BranchRef, ask 
 // UndoRestoreBackup puts back the database that the newest restore of a backup replaced.
 func (c *Client) UndoRestoreBackup(ctx context.Context, ref holdfast.BranchRef, confirm string) (Job, error) {
 	return call[Job](ctx, c, http.MethodPost, Path(RestoreBackupUndoPath, ref.Project, ref.Branch), Confirmation{confirm})
+}
+
+// ImportDatabase begins to bring a foreign database into ref, which is empty. from holds the password.
+func (c *Client) ImportDatabase(ctx context.Context, ref holdfast.BranchRef, from string) (Job, error) {
+	return call[Job](ctx, c, http.MethodPost, Path(ImportPath, ref.Project, ref.Branch), ImportDatabase{From: from})
 }

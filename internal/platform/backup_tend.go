@@ -15,6 +15,8 @@ import (
 
 func (p *Platform) backupJobs() {
 	p.jobs.kinds[backupJob] = jobKind{run: p.runBackup, undo: p.undoBackup}
+	p.jobs.kinds[importDatabaseJob] = jobKind{run: p.runImportDatabase, undo: p.undoImportDatabase}
+	p.jobs.kinds[verifyBackupJob] = jobKind{run: p.runVerifyBackup, undo: p.undoVerifyBackup}
 	p.jobs.kinds[syncJob] = jobKind{run: p.runSync}
 	p.jobs.kinds[swapBackJob] = jobKind{run: p.runSwapBack, undo: p.undoSwapBack}
 	p.jobs.kinds[restoreBackupJob] = jobKind{run: p.runRestoreBackup, undo: p.undoRestoreBackup}
@@ -36,7 +38,7 @@ func (p *Platform) tendBackups(ctx context.Context) {
 	var refreshed time.Time
 	for {
 		now := p.now()
-		steps := []func(context.Context) error{p.settleBackups}
+		steps := []func(context.Context) error{p.settleBackups, p.runSchedules}
 		if now.Sub(refreshed) >= refreshEvery {
 			steps, refreshed = append(steps, p.refreshBackups, p.applyRetention, p.dropSetAsides, p.watchBackups), now
 		}

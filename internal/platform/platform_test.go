@@ -32,6 +32,7 @@ type home struct {
 	root       string
 	spool      string
 	repository string
+	now        func() time.Time // nil: the clock
 }
 
 func newHome(t *testing.T) home {
@@ -45,7 +46,7 @@ func (h home) open(t *testing.T) *Platform {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := Open(t.Context(), Config{Store: h.store, GatewayAddress: "127.0.0.1:6432", Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	p, err := Open(t.Context(), Config{Store: h.store, Now: h.now, GatewayAddress: "127.0.0.1:6432", Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Spool: h.spool, LocalRepository: holdfast.Location{Name: "local", Kind: holdfast.FolderLocation, Folder: h.repository},
 		OpenLocation: func(_ context.Context, l store.Location, _ [][]byte) (history.Location, error) {
 			folder, err := blob.CreateFolder(l.Folder)

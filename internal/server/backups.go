@@ -105,6 +105,20 @@ func (s *Server) backupRoutes() {
 			page, err := p.PreviewBackup(ctx, who, in.ID, in.Table, (in.Page-1)*in.Limit, in.Limit)
 			return viewPage(page, in.Page, in.Limit), err
 		})
+	addJob(s, route{method: http.MethodPost, path: api.BackupVerifyPath, id: "verify-backup", rule: toDevelop, tag: "backups", summary: "Prove that a backup restores",
+		about: "On a scratch server: rows, foreign keys, sequences, indexes, pages, roles and a login. A signed report is kept beside the backup."},
+		func(ctx context.Context, who holdfast.Principal, in *BackupPath) (holdfast.Job, error) {
+			return p.VerifyBackup(ctx, who, in.ID)
+		})
+	add(s, route{method: http.MethodGet, path: api.BackupReportPath, id: "backup-report", rule: toSee, tag: "backups", summary: "The last proof that a backup restores"},
+		func(ctx context.Context, who holdfast.Principal, in *BackupPath) (api.BackupReport, error) {
+			r, err := p.BackupReport(ctx, who, in.ID)
+			if err != nil {
+				return api.BackupReport{}, err
+			}
+			return viewProof(r)
+		})
+	s.scheduleRoutes()
 	s.backupDownloadRoute()
 	s.backupSettingsRoutes()
 }

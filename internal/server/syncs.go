@@ -20,6 +20,11 @@ type restoreBackupInput struct {
 	Body api.RestoreBackup
 }
 
+type importInput struct {
+	BranchPath
+	Body api.ImportDatabase
+}
+
 type confirmInput struct {
 	BranchPath
 	Body api.Confirmation
@@ -36,6 +41,11 @@ func (s *Server) syncRoutes() {
 			}
 			return p.SyncRows(ctx, who, platform.SyncRows{Target: in.ref(), Source: source, Tables: in.Body.Tables, TableSet: in.Body.TableSet, Mode: platform.MergeMode(in.Body.Mode), Masked: in.Body.Masked, Dry: in.Body.Dry,
 				Cascade: in.Body.Cascade, SkipTriggers: in.Body.SkipTriggers, Confirm: in.Body.Confirm})
+		})
+	addJob(s, route{method: http.MethodPost, path: api.ImportPath, id: "import-database", rule: toDevelop, tag: "backups", summary: "Bring a foreign database into a branch that is empty",
+		about: "The foreign database is looked at first and only read. What came is compared row count by row count, and only then takes its place."},
+		func(ctx context.Context, who holdfast.Principal, in *importInput) (holdfast.Job, error) {
+			return p.ImportDatabase(ctx, who, in.ref(), in.Body.From)
 		})
 	addJob(s, route{method: http.MethodPost, path: api.SyncUndoPath, id: "undo-sync", rule: toDevelop, tag: "backups", summary: "Bring back what a branch's tables had before its newest sync"},
 		func(ctx context.Context, who holdfast.Principal, in *confirmInput) (holdfast.Job, error) {

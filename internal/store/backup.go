@@ -152,7 +152,6 @@ type BackupSetting struct {
 // The purposes of a project's backup settings.
 const (
 	TableSets    = "table_set"
-	BackupHooks  = "hook"
 	ExportFolder = "export_folder"
 )
 

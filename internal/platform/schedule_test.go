@@ -1,0 +1,138 @@
+package platform
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/backup"
+	"github.com/holdfast/holdfast/internal/store"
+)
+
+func TestABackupIsProvedOnAScratchServerAndTheReportIsSigned(t *testing.T) {
+	h := newHome(t)
+	p := h.open(t)
+	create(t, p, NewProject{Name: "shop"})
+	change(t, p, "shop/production", shopTables)
+	b := makeBackup(t, p, "shop/production", holdfast.BackupOptions{Format: holdfast.CustomFormat})
+	before, err := os.ReadDir(h.root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	job, err := p.VerifyBackup(t.Context(), admin, b.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := jobResult[BackupReport](t, p, job)
+	if err != nil || !report.Passed {
+		t.Fatalf("got %+v, %v", report, err)
+	}
+	for _, f := range report.Findings {
+		if f.State != backup.Passed && f.Check != "large objects" {
+			t.Errorf("%s: %s, %s", f.Check, f.State, f.Detail)
+		}
+	}
+	if kept, err := p.BackupReport(t.Context(), admin, b.Name); err != nil || kept.SHA256 != b.SHA256 || kept.By != "admin" {
+		t.Errorf("the report is %+v, %v", kept, err)
+	}
+	if b, err = p.Backup(t.Context(), admin, b.Name); err != nil || b.VerifiedAt.IsZero() {
+		t.Errorf("it is not marked: %+v, %v", b, err)
+	}
+	if after, err := os.ReadDir(h.root); err != nil || len(after) != len(before) {
+		t.Errorf("the scratch server is left: %v, %v", after, err)
+	}
+	changed := b.Backup // the manifest claims other rows than there are
+	changed.Tables[0].Records++
+	if err := p.keepManifest(t.Context(), changed); err != nil {
+		t.Fatal(err)
+	}
+	if job, err = p.VerifyBackup(t.Context(), admin, b.Name); err == nil {
+		_, err = p.jobs.wait(t.Context(), job.ID)
+	}
+	if err == nil || !strings.Contains(err.Error(), "check of rows") {
+		t.Errorf("a backup with a missing row gave %v", err)
+	}
+}
+
+// A year of schedules in virtual time.
+func TestSchedulesRunOnceCatchUpAndLetGo(t *testing.T) {
+	h := newHome(t)
+	var ahead atomic.Int64
+	h.now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	p := h.open(t)
+	create(t, p, NewProject{Name: "shop"})
+	r := ref(t, "shop/development")
+	tick := func() {
+		t.Helper()
+		if err := errors.Join(p.runSchedules(t.Context()), p.applyRetention(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		var all []store.Schedule
+		_ = h.store.View(t.Context(), func(tx *store.Tx) (err error) { all, err = tx.Schedules(""); return err })
+		for _, s := range all {
+			if s.JobID != "" {
+				if _, err := p.jobs.wait(t.Context(), s.JobID); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}
+	made := func() []BackupView {
+		t.Helper()
+		all, err := p.Backups(t.Context(), admin, "shop", "development")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	tick()
+	defaults, err := p.Schedules(t.Context(), admin, ref(t, "shop/production"))
+	if err != nil || len(defaults) != 4 {
+		t.Fatalf("production has %+v, %v", defaults, err)
+	}
+	for _, s := range defaults { // only development's is looked at below
+		if err := p.DeleteSchedule(t.Context(), admin, ref(t, "shop/production"), s.Name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	weekly := holdfast.Schedule{Name: "weekly", Work: holdfast.BackupWork, Rule: "weekly on monday at 03:00", Zone: "Europe/Berlin", Options: holdfast.BackupOptions{Format: holdfast.PlainFormat}, Retention: holdfast.Retention{KeepLast: 2}}
+	if err := p.SetSchedule(t.Context(), admin, r, weekly); err != nil {
+		t.Fatal(err)
+	}
+	tick()
+	if len(made()) != 0 {
+		t.Error("it ran before it was due")
+	}
+	ahead.Add(int64(15 * 24 * time.Hour))
+	tick()
+	tick()
+	if n := len(made()); n != 1 {
+		t.Errorf("after two missed weeks there are %d backups, want one that catches up", n)
+	}
+	pin := true
+	first := made()[0]
+	if _, err := p.ChangeBackup(t.Context(), admin, string(first.ID), BackupChange{Pinned: &pin}); err != nil {
+		t.Fatal(err)
+	}
+	for range 4 {
+		ahead.Add(int64(7 * 24 * time.Hour))
+		tick()
+	}
+	tick()
+	all := made()
+	if len(all) != 3 || all[2].ID != first.ID {
+		t.Errorf("kept are %d, want the two newest and the pinned one", len(all))
+	}
+	if again, err := p.Schedules(t.Context(), admin, ref(t, "shop/production")); err != nil || len(again) != 0 {
+		t.Errorf("deleted defaults came back: %+v, %v", again, err)
+	}
+	// Backups outlive what they are of: a project without branches and schedules still has them.
+	if _, err := os.Stat(filepath.Join(h.repository, "backups", string(projectID(t, p, "shop")), first.Name)); err != nil {
+		t.Error(err)
+	}
+}
