@@ -16,8 +16,51 @@ import (
 	"github.com/holdfast/holdfast/internal/postgres"
 )
 
-// segmentContent gives the bytes of a stored segment, from this machine if they are still here.
+// segmentContent gives the bytes of a stored segment. Of an unfinished one a longer piece may have taken the place since it was planned with: then
+// they are the beginning of that.
 func (a *Archive) segmentContent(ctx context.Context, seg storedSegment, log *damageLog) ([]byte, error) {
+	if longer, ok, err := a.longerPiece(ctx, seg); err != nil || ok {
+		return a.beginningOf(ctx, longer, seg, log, err)
+	}
+	content, err := a.pieceContent(ctx, seg, log)
+	if holdfast.KindOf(err) != holdfast.NotFound || seg.complete() {
+		return content, err
+	}
+	// It went between the two, or another process writes into this repository.
+	a.mu.Lock()
+	a.known = nil
+	a.mu.Unlock()
+	if longer, ok, lookErr := a.longerPiece(ctx, seg); lookErr == nil && ok {
+		return a.beginningOf(ctx, longer, seg, log, nil)
+	}
+	return nil, err
+}
+
+func (a *Archive) longerPiece(ctx context.Context, seg storedSegment) (longer storedSegment, ok bool, err error) {
+	if seg.complete() {
+		return storedSegment{}, false, nil
+	}
+	err = a.withCatalogue(ctx, func(c *catalogue) error {
+		longer, ok = c.segmentAt(walKey{seg.lineage, seg.segment.Timeline}, seg.segment.Number)
+		ok = ok && longer.end > seg.end
+		return nil
+	})
+	return longer, ok, err
+}
+
+func (a *Archive) beginningOf(ctx context.Context, longer, seg storedSegment, log *damageLog, err error) ([]byte, error) {
+	if err != nil {
+		return nil, err
+	}
+	content, err := a.segmentContent(ctx, longer, log)
+	if err != nil {
+		return nil, err
+	}
+	return content[:seg.end], nil
+}
+
+// pieceContent gives the bytes of exactly this piece, from this machine if they are still here.
+func (a *Archive) pieceContent(ctx context.Context, seg storedSegment, log *damageLog) ([]byte, error) {
 	a.mu.Lock()
 	s := a.spools[seg.lineage]
 	a.mu.Unlock()
