@@ -202,6 +202,18 @@ func checkInstallation(who holdfast.Principal) error {
 	return nil
 }
 
+// checkPlace refuses who may not have a project's data kept there. A folder is a path on the machine: whoever may name any could write over what is
+// not the project's.
+func checkPlace(who holdfast.Principal, l holdfast.Location) error {
+	if l.Kind != holdfast.FolderLocation {
+		return nil
+	}
+	if err := checkInstallation(who); err != nil {
+		return &holdfast.Error{Kind: holdfast.NotAllowed, Message: "a folder on the server can be named by an admin of the installation only", Hint: "ask one, or use S3-compatible storage", Cause: err}
+	}
+	return nil
+}
+
 // checkPerson refuses who is not a person who signed in: the account is not the business of a token, whoever made it.
 func checkPerson(who holdfast.Principal) error {
 	if who.Kind == holdfast.PersonKind && who.PersonID != "" {

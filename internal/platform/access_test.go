@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/holdfast/holdfast"
@@ -58,5 +59,19 @@ func TestRolesAndScopesBoundEachOther(t *testing.T) {
 				t.Errorf("%s, %s: %v", name, deed, err)
 			}
 		}
+	}
+}
+
+// A folder is a path on the server: the admin of a project could otherwise have its history written over anything.
+func TestAFolderOnTheServerIsNamedByTheInstallation(t *testing.T) {
+	folder := holdfast.Location{Name: "disk", Kind: holdfast.FolderLocation, Folder: "/srv/backups"}
+	bucket := holdfast.Location{Name: "bucket", Kind: holdfast.S3Location}
+	project := holdfast.Principal{Name: "p", Kind: holdfast.AdminToken, ProjectID: "one", Right: holdfast.MayAdmin}
+	everywhere := holdfast.Principal{Name: "e", Kind: holdfast.AdminToken, Right: holdfast.MayAdmin}
+	if err := checkPlace(project, folder); holdfast.KindOf(err) != holdfast.NotAllowed {
+		t.Errorf("a project's admin: %v", err)
+	}
+	if err := errors.Join(checkPlace(project, bucket), checkPlace(everywhere, folder)); err != nil {
+		t.Error(err)
 	}
 }

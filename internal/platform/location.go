@@ -41,6 +41,9 @@ func (p *Platform) TestLocation(ctx context.Context, who holdfast.Principal, pro
 	if err := ask.Validate(); err != nil {
 		return nil, err
 	}
+	if err := checkPlace(who, ask.Location); err != nil {
+		return nil, err
+	}
 	return p.testLocation(ctx, store.Location{Location: ask.Location, Secret: ask.Secret})
 }
 
@@ -53,6 +56,9 @@ func (p *Platform) AddLocation(ctx context.Context, who holdfast.Principal, proj
 		return err
 	}
 	if err := ask.Validate(); err != nil {
+		return err
+	}
+	if err := checkPlace(who, ask.Location); err != nil {
 		return err
 	}
 	if _, err := p.testLocation(ctx, store.Location{Location: ask.Location, Secret: ask.Secret}); err != nil {

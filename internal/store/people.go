@@ -58,16 +58,6 @@ func (tx *Tx) PersonByName(name string) (Person, error) {
 	return one(tx, "person "+name, tx.scanPerson, `SELECT `+personColumns+` FROM people WHERE name = ?`, name)
 }
 
-// PersonByIdentity finds whom another server vouches for.
-func (tx *Tx) PersonByIdentity(issuer, subject string) (Person, error) {
-	return one(tx, "person", tx.scanPerson, `SELECT `+personColumns+` FROM people WHERE id = (SELECT person_id FROM identities WHERE issuer = ? AND subject = ?)`, issuer, subject)
-}
-
-// InsertIdentity remembers whom another server means.
-func (tx *Tx) InsertIdentity(issuer, subject string, person holdfast.PersonID) error {
-	return tx.exec(`INSERT INTO identities (issuer, subject, person_id) VALUES (?, ?, ?)`, issuer, subject, person)
-}
-
 // People lists all people by name.
 func (tx *Tx) People() ([]Person, error) {
 	return collect(tx, tx.scanPerson, `SELECT `+personColumns+` FROM people ORDER BY name`)

@@ -13,14 +13,6 @@ CREATE TABLE people (
 );
 CREATE UNIQUE INDEX people_name ON people (name);
 
--- Who a person is to a server that vouches for people.
-CREATE TABLE identities (
-    issuer    TEXT NOT NULL,
-    subject   TEXT NOT NULL,
-    person_id TEXT NOT NULL REFERENCES people (id) ON DELETE CASCADE,
-    PRIMARY KEY (issuer, subject)
-) WITHOUT ROWID;
-
 CREATE TABLE members (
     project_id TEXT NOT NULL REFERENCES projects (id) ON DELETE CASCADE,
     person_id  TEXT NOT NULL REFERENCES people (id) ON DELETE CASCADE,
@@ -79,5 +71,4 @@ DROP TABLE recovery_codes;
 DROP TABLE invitations;
 DROP TABLE sessions;
 DROP TABLE members;
-DROP TABLE identities;
 DROP TABLE people;
