@@ -66,6 +66,10 @@ func TestDevelopmentIsPublishedAndTakenBack(t *testing.T) {
 	if got := s.must(t, "schema", "diff", production.String()+"@checkpoint:"+before.Checkpoint, production.String(), "--sql"); got != "" {
 		t.Errorf("since the checkpoint production has changed by\n%s", got)
 	}
+	// The way back: what production got on its own.
+	s.psql(t, production, `CREATE TABLE hot (id int)`)
+	s.must(t, "sync", development.String(), "--from", production.String(), "--schema")
+	s.psql(t, development, `SELECT full_name FROM customers; SELECT id FROM hot`)
 	if log := s.must(t, "publish", "log", project, strconv.Itoa(published)); !strings.Contains(log, "apply") {
 		t.Errorf("the log is\n%s", log)
 	}

@@ -15,25 +15,38 @@ import (
 
 func (c *cli) syncCommand() *cobra.Command {
 	var ask api.SyncRows
-	var yes bool
+	var yes, schemaOnly bool
+	var from string
 	wait := waiting{wait: true}
 	cmd := &cobra.Command{
 		Use: "sync TARGET SOURCE", Short: "Bring rows of one branch to another",
-		Long: `Bring rows of the branch SOURCE to the branch TARGET.
+		Long: `Bring rows of the branch SOURCE to the branch TARGET. SOURCE can also be given with --from.
 
 The target is backed up first (of production as prod_backup_before_sync_...); when that fails nothing happens. All tables are changed in one
 transaction, parents before children, every foreign key is checked, and sequences are set. "sync undo" takes it back.
 
 Modes: replace (afterwards the target has the source's rows and no others), upsert (new rows come, rows that differ are changed, none goes),
-insert-missing (new rows come, and nothing else happens).`,
+insert-missing (new rows come, and nothing else happens).
+
+With --schema no rows are brought, but what only production has or has changed of the structure is taken into development; what
+development has changed stays.`,
 		Example: `  holdfast sync shop/development shop/production --masked
+  holdfast sync shop/development --from shop/production --schema
   holdfast sync shop/development shop/production --tables products,prices --mode upsert --dry-run
   holdfast sync undo shop/development`,
-		Args: cobra.ExactArgs(2), ValidArgsFunction: c.completeBranches,
+		Args: cobra.RangeArgs(1, 2), ValidArgsFunction: c.completeBranches,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			source, err := c.ref(args[1])
+			if from == "" && len(args) == 2 {
+				from = args[1]
+			} else if from == "" || len(args) == 2 {
+				return usage(cmd, fmt.Errorf("name the source once"))
+			}
+			source, err := c.ref(from)
 			if err != nil {
 				return err
+			}
+			if schemaOnly {
+				return c.syncSchema(cmd, args[:1], source, wait.wanted())
 			}
 			ask.Source = source.String()
 			return c.onBranch(cmd.Context(), args[:1], func(client *api.Client, ref holdfast.BranchRef) error {
@@ -49,9 +62,21 @@ insert-missing (new rows come, and nothing else happens).`,
 	cmd.Flags().BoolVar(&ask.Cascade, "cascade", false, "rows of other tables may go or change along, by foreign keys")
 	cmd.Flags().BoolVar(&ask.SkipTriggers, "skip-triggers", false, "the target's own triggers do not fire")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	cmd.Flags().StringVar(&from, "from", "", "the source, instead of the second argument")
+	cmd.Flags().BoolVar(&schemaOnly, "schema", false, "take production's changes of structure into development, and no rows")
 	wait.flags(cmd)
 	cmd.AddCommand(c.syncUndoCommand())
 	return cmd
+}
+
+// syncSchema takes over what only production has or has changed.
+func (c *cli) syncSchema(cmd *cobra.Command, args []string, source holdfast.BranchRef, wait bool) error {
+	return c.onBranch(cmd.Context(), args, func(client *api.Client, target holdfast.BranchRef) error {
+		if target.Project != source.Project || target.Branch != holdfast.DevelopmentName || source.Branch != holdfast.ProductionName {
+			return usage(cmd, fmt.Errorf("a structure is taken from a project's production to its development; the other way is `holdfast publish`"))
+		}
+		return c.adopt(cmd, client, target.Project, nil, wait)
+	})
 }
 
 func (c *cli) syncRows(cmd *cobra.Command, client *api.Client, ref holdfast.BranchRef, ask api.SyncRows, yes, wait bool) error {
