@@ -27,6 +27,8 @@ type Options struct {
 	Publish string
 	// Roles gives roles of development the names that they have in production.
 	Roles map[string]string
+
+	outright map[Address]bool // columns whose values live on in others: they are dropped and not set aside
 }
 
 func (o Options) online() bool { return !o.Offline }

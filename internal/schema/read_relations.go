@@ -199,7 +199,7 @@ func readTriggers() string {
 	'enabled', nullif(t.tgenabled, 'O'),
 	'inherited', nullif(t.tgparentid <> 0, false))
 	FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-	WHERE NOT t.tgisinternal AND ` + ofUsers + ` AND ` + notOfExtension("pg_class", "c.oid") + ` AND ` + notOfExtension("pg_trigger", "t.oid")
+	WHERE NOT t.tgisinternal AND ` + shown("t.tgname") + ` AND ` + ofUsers + ` AND ` + notOfExtension("pg_class", "c.oid") + ` AND ` + notOfExtension("pg_trigger", "t.oid")
 }
 
 func readRules() string {

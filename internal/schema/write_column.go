@@ -320,6 +320,10 @@ func (w *writer) dropColumn(o *Object) {
 		return
 	}
 	st = st.hazard(Breaking, "statements that name "+o.Label()+" fail")
+	if w.p.opts.outright[o.Address] {
+		w.add(st)
+		return
+	}
 	if w.p.opts.Tombstones && o.attr("generated") == "" && table.Kind == KindTable {
 		w.setColumnAside(o, st)
 		return
