@@ -148,8 +148,10 @@ type renamer struct {
 	now        map[Address]Address // where an object is at this point of the statements, where it differs
 	statements []Statement
 	temporary  int
-	movers     []step             // everything that gets another name, of every level
-	aside      map[Address]string // temporary names of what a later level renames, but an earlier one wants the name of
+	movers     []step // everything that gets another name, of every level
+	moving     map[Address][]*Object
+	holders    map[string][]*Object // by the name that they will have
+	aside      map[Address]string   // temporary names of what a later level renames, but an earlier one wants the name of
 }
 
 // step is one rename that remains to be done.
@@ -194,25 +196,87 @@ func (r *renamer) write() {
 	r.labels()
 }
 
-// makeRoom gives a temporary name to what a later level renames, where this step wants the name that it still has: a sequence that
-// becomes a table's name.
+// makeRoom frees the names that a step takes: its own, and in another schema those of the table's indexes, keys and sequences, which
+// move along. What a later level renames anyway gets a temporary name early: a sequence that becomes a table's name, the key of a
+// table that makes room.
 func (r *renamer) makeRoom(s step, todo []step) {
-	want := nameScope(s.target, s.object)
-	for _, m := range r.movers {
-		if slices.ContainsFunc(todo, func(t step) bool { return t.object == m.object }) {
-			continue
-		}
-		at := r.current(m.object)
-		if _, done := r.now[m.object.Address]; done || nameScope(at, m.object) != want || at == m.target {
-			continue
-		}
-		r.temporary++
-		name := fmt.Sprintf("%s_tmp_%d", HiddenPrefix, r.temporary)
-		subject := m.object.clone()
-		subject.Address = at
-		r.statements = append(r.statements, statement(m.target, "make room for "+s.target.String(), renameSQL(subject, at, name)))
-		r.aside[m.object.Address] = name
+	r.freeName(nameScope(s.target, s.object), s, todo)
+	if s.target.Schema == r.current(s.object).Schema || s.object.Kind != KindTable {
+		return
 	}
+	for _, m := range r.belongings(s.object) {
+		scope := nameScope(Address{Kind: KindIndex, Schema: s.target.Schema, Name: ownName(r.current(m))}, m)
+		if !r.freeName(scope, s, todo) && r.occupied(scope, s.object) {
+			r.stepAside(step{m, r.mapping.address(m.Address)}, s)
+		}
+	}
+}
+
+// freeName moves a later level's object out of a name; false when there is none that moves.
+func (r *renamer) freeName(want string, s step, todo []step) bool {
+	freed := false
+	for _, m := range r.movers {
+		at := r.current(m.object)
+		if _, done := r.now[m.object.Address]; done || nameScope(at, m.object) != want || at == m.target || m.object == s.object ||
+			slices.ContainsFunc(todo, func(t step) bool { return t.object == m.object }) {
+			continue
+		}
+		r.stepAside(m, s)
+		freed = true
+	}
+	return freed
+}
+
+func (r *renamer) stepAside(m, s step) {
+	at := r.current(m.object)
+	if m.target == at {
+		return
+	}
+	r.temporary++
+	name := fmt.Sprintf("%s_tmp_%d", HiddenPrefix, r.temporary)
+	subject := m.object.clone()
+	subject.Address = at
+	r.statements = append(r.statements, statement(m.target, "make room for "+s.target.String(), renameSQL(subject, at, name)))
+	r.aside[m.object.Address] = name
+}
+
+// belongings are the objects that move to another schema with their table and have names of their own there.
+func (r *renamer) belongings(table *Object) []*Object {
+	if r.moving == nil {
+		r.moving = map[Address][]*Object{}
+		for _, a := range r.catalog.Addresses() {
+			o := r.catalog.Objects[a]
+			switch {
+			case a.Kind == KindIndex:
+				t := Address{KindTable, a.Schema, o.attr("table"), ""}
+				r.moving[t] = append(r.moving[t], o)
+			case a.Kind == KindConstraint && o.attr("index") != "":
+				t := Address{KindTable, a.Schema, a.Name, ""}
+				r.moving[t] = append(r.moving[t], o)
+			case a.Kind == KindSequence:
+				if t := r.mapping.ownedTable(a); t != nil {
+					r.moving[*t] = append(r.moving[*t], o)
+				}
+			}
+		}
+	}
+	return r.moving[table.Address]
+}
+
+// occupied says whether something other than the table's own belongings has the name now.
+func (r *renamer) occupied(scope string, table *Object) bool {
+	if r.holders == nil {
+		r.holders = map[string][]*Object{}
+		for a, o := range r.catalog.Objects {
+			if a.Kind.isRelation() || a.Kind.isType() || a.Kind == KindConstraint && o.attr("index") != "" {
+				k := nameScope(r.mapping.address(a), o)
+				r.holders[k] = append(r.holders[k], o)
+			}
+		}
+	}
+	return slices.ContainsFunc(r.holders[scope], func(o *Object) bool {
+		return nameScope(r.current(o), o) == scope && !slices.Contains(r.belongings(table), o)
+	})
 }
 
 // ownName says whether the object needs a statement of its own: not when only the whole that it is part of moves.
@@ -347,27 +411,32 @@ func (r *renamer) current(o *Object) Address {
 	return a
 }
 
-// followed is where the object is because its whole was renamed.
+// followed is where the object is because its whole was renamed, as far as that has happened.
 func (r *renamer) followed(o *Object) Address {
+	whole := func(t *Object) Address { return r.current(t) }
 	switch a := o.Address; {
 	case a.Kind == KindDomainConstraint:
-		d := r.mapping.address(Address{Kind: KindDomain, Schema: a.Schema, Name: a.Name})
-		a.Schema, a.Name = d.Schema, d.Name
+		if d := r.catalog.Objects[Address{Kind: KindDomain, Schema: a.Schema, Name: a.Name}]; d != nil {
+			a.Schema, a.Name = whole(d).Schema, whole(d).Name
+		}
 		return a
 	case a.Kind.onRelation():
 		if t := r.catalog.relation(a.Schema, a.Name); t != nil {
-			n := r.mapping.address(t.Address)
-			a.Schema, a.Name = n.Schema, n.Name
+			a.Schema, a.Name = whole(t).Schema, whole(t).Name
 		}
 		return a
 	case a.Kind == KindIndex:
 		if t := r.catalog.relation(a.Schema, o.attr("table")); t != nil {
-			a.Schema = r.mapping.address(t.Address).Schema
+			a.Schema = whole(t).Schema
 		}
 		return a
-	default:
-		return r.follow(a)
+	case a.Kind == KindSequence:
+		if t := r.mapping.ownedTable(a); t != nil {
+			a.Schema = whole(r.catalog.Objects[*t]).Schema
+			return a
+		}
 	}
+	return r.follow(o.Address)
 }
 
 func (r *renamer) rename(o *Object, target Address) {
