@@ -2,6 +2,7 @@ import { Problem, problemOf, unreachable } from './problem'
 import { session } from './session'
 import { readEvents } from './sse'
 import type {
+  Account,
   AuditEntry,
   Branch,
   Connection,
@@ -23,7 +24,7 @@ const prefix = '/api/v1'
 
 type Options = { body?: unknown; signal?: AbortSignal; token?: string; accept?: string }
 
-async function send(method: string, path: string, options: Options = {}): Promise<Response> {
+export async function send(method: string, path: string, options: Options = {}): Promise<Response> {
   const headers: Record<string, string> = { Accept: options.accept ?? 'application/json' }
   const kept = session.token()
   const token = options.token ?? session.bearer()
@@ -53,7 +54,7 @@ async function send(method: string, path: string, options: Options = {}): Promis
   throw problem
 }
 
-async function call<T>(method: string, path: string, options?: Options): Promise<T> {
+export async function call<T>(method: string, path: string, options?: Options): Promise<T> {
   const response = await send(method, path, options)
   if (response.status === 204) return undefined as T
   try {
@@ -64,11 +65,12 @@ async function call<T>(method: string, path: string, options?: Options): Promise
   }
 }
 
-async function list<T>(path: string, signal?: AbortSignal): Promise<T[]> {
+export async function list<T>(path: string, signal?: AbortSignal): Promise<T[]> {
   return (await call<{ items: T[] }>('GET', path, { signal })).items
 }
 
-function at(project: string, branch: string, rest = ''): string {
+/** The path of a branch, and what follows it. */
+export function at(project: string, branch: string, rest = ''): string {
   return `/projects/${encodeURIComponent(project)}/branches/${encodeURIComponent(branch)}${rest}`
 }
 
@@ -81,6 +83,7 @@ export const api = {
     call<LoggedIn>('POST', '/login', { body: { name, password, ...(code && { code }) }, token: '' }),
   join: (secret: string, name: string, password: string) =>
     call<LoggedIn>('POST', '/join', { body: { secret, ...(name && { name }), password }, token: '' }),
+  account: (signal?: AbortSignal) => call<Account>('GET', '/account', { signal }),
   logout: () => call<void>('POST', '/logout'),
 
   projects: (signal?: AbortSignal) => list<Project>('/projects', signal),

@@ -18,6 +18,8 @@ const second = 1000
 export const queries = {
   server: () =>
     queryOptions({ queryKey: ['server'], queryFn: ({ signal }) => api.server(signal), staleTime: 60 * second }),
+  account: () =>
+    queryOptions({ queryKey: ['account'], queryFn: ({ signal }) => api.account(signal), staleTime: 30 * second }),
   projects: () =>
     queryOptions({
       queryKey: ['projects'],

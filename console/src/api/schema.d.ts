@@ -4,6 +4,103 @@
  */
 
 export interface paths {
+    "/api/admin/backups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Backups, the newest first */
+        get: operations["list-backups"];
+        put?: never;
+        /**
+         * Begin a backup of a branch
+         * @description The answer has the backup's `id` and its `status`; ask for it again to see how it goes. Production is for human admins.
+         */
+        post: operations["create-backup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/backups/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How many rows a branch's tables have now
+         * @description Counted exactly and at one moment. It wakes the branch.
+         */
+        get: operations["backup-stats"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/backups/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A backup and where it stands */
+        get: operations["get-backup"];
+        put?: never;
+        post?: never;
+        /** Remove a backup from every place */
+        delete: operations["delete-backup"];
+        options?: never;
+        head?: never;
+        /** Pin a backup, or mark it verified */
+        patch: operations["change-backup"];
+        trace?: never;
+    };
+    "/api/admin/backups/{id}/data": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Rows of one table of a backup, page by page */
+        get: operations["preview-backup"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/backups/{id}/download": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A backup's file
+         * @description A backup in JSON comes as a JSON file, others as they are kept.
+         */
+        get: operations["download-backup"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/account": {
         parameters: {
             query?: never;
@@ -521,6 +618,23 @@ export interface paths {
         patch: operations["change-branch"];
         trace?: never;
     };
+    "/api/v1/projects/{project}/branches/{branch}/backup-health": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How a branch stands with its backups */
+        get: operations["backup-health"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project}/branches/{branch}/checkpoints": {
         parameters: {
             query?: never;
@@ -690,6 +804,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/branches/{branch}/restore-backup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Restore a backup into a branch
+         * @description It is restored aside and verified first. Then it takes the place of the branch's database, whose old state is kept for a week, or its rows are merged into single tables. A branch that does not exist is made as a preview.
+         */
+        post: operations["restore-backup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/branches/{branch}/restore-backup/undo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Put back the database that the newest restore of a backup replaced */
+        post: operations["undo-restore-backup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project}/branches/{branch}/restore/plan": {
         parameters: {
             query?: never;
@@ -701,6 +852,26 @@ export interface paths {
         put?: never;
         /** What a restore to a moment would do; does nothing */
         post: operations["plan-restore"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/branches/{branch}/restore/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make a read-only copy of a moment, to be looked at beside the branch
+         * @description The job's result names it. It has credentials of its own and is deleted when nobody has used it for half a minute.
+         */
+        post: operations["look-at-branch"];
         delete?: never;
         options?: never;
         head?: never;
@@ -782,6 +953,83 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/branches/{branch}/sql": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Run SQL on a branch, as its owner role
+         * @description Reads only, unless `write` is set, which takes the right to change the branch. The answer is one SQLAnswer, or, for who accepts application/x-ndjson, a stream of SQLEvent in lines, without a limit of memory. Statements that PostgreSQL refuses are part of the answer. It wakes the branch.
+         */
+        post: operations["run-sql"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/branches/{branch}/sql/{query}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End the running statement of a query
+         * @description It fails with SQLSTATE 57014. Only who began the query may, and an admin.
+         */
+        delete: operations["cancel-sql"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/branches/{branch}/sync": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Bring rows of another branch to this one
+         * @description The branch is backed up first; when that fails nothing happens. All tables change in one transaction, or none.
+         */
+        post: operations["sync-rows"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/branches/{branch}/sync/undo": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Bring back what a branch's tables had before its newest sync */
+        post: operations["undo-sync"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project}/branches/{branch}/wake": {
         parameters: {
             query?: never;
@@ -794,6 +1042,30 @@ export interface paths {
         /** Start a branch's server; answers when it accepts connections */
         post: operations["wake-branch"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/export-folder": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Choose a folder for further copies of a project's backups
+         * @description It may be on a disk that is not always there: copies are brought there whenever it is.
+         */
+        put: operations["set-export-folder"];
+        post?: never;
+        /**
+         * Forget the export folder
+         * @description What lies there stays.
+         */
+        delete: operations["remove-export-folder"];
         options?: never;
         head?: never;
         patch?: never;
@@ -951,6 +1223,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/publish-adopt": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take into development what only production has or has changed
+         * @description What development has changed stays. A checkpoint of development is made first.
+         */
+        post: operations["adopt-schema"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project}/publish-hooks": {
         parameters: {
             query?: never;
@@ -966,6 +1258,26 @@ export interface paths {
          */
         put: operations["set-publish-hooks"];
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/publish-migrations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Plan to run a tool's migrations on production
+         * @description Those that ran there already are left out, by the tool's own table, which is written as the tool would. Rehearsed, applied and reverted like any publish. The body may have 16 MiB.
+         */
+        post: operations["plan-migrations"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1128,6 +1440,41 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/table-sets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A project's named sets of tables */
+        get: operations["list-table-sets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/table-sets/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Name a set of tables */
+        put: operations["set-table-set"];
+        post?: never;
+        /** Forget a set of tables */
+        delete: operations["delete-table-set"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/schema-diff": {
         parameters: {
             query?: never;
@@ -1142,6 +1489,26 @@ export interface paths {
          * @description It is shown only; neither branch is changed.
          */
         post: operations["diff-schemas"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/schema-lint": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What can hurt a database in use when a migration script runs
+         * @description Nothing is run.
+         */
+        post: operations["lint-schema"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1242,6 +1609,13 @@ export interface components {
             one_time_code: boolean;
             places: components["schemas"]["Place"][];
         };
+        Adopt: {
+            /**
+             * @description As the drift of a plan names them; none: all of it.
+             * @example []
+             */
+            objects?: string[] | null;
+        };
         Apply: {
             /**
              * @description Classes of hazards: lossy, breaking.
@@ -1273,6 +1647,138 @@ export interface components {
             entries: number;
             /** @description The hash of the last entry, in hexadecimal. */
             hash: string;
+        };
+        Backup: {
+            /** @example production */
+            branch: string;
+            /** Format: date-time */
+            completed_at?: string;
+            compression?: string;
+            /** Format: date-time */
+            created_at: string;
+            created_by?: string;
+            data_only?: boolean;
+            /** @description Where whole copies are. */
+            destinations?: string[] | null;
+            /** @description Why it failed. */
+            error?: string;
+            error_hint?: string;
+            /** @enum {string} */
+            format: "plain" | "custom" | "directory" | "json" | "csv";
+            /** @description Kept until a person marks it verified. */
+            held?: boolean;
+            id: string;
+            /** @description The job that makes it or made it. */
+            job?: string;
+            /** @example backup_prod_20261120_140311 */
+            name: string;
+            pinned?: boolean;
+            /** @example shop */
+            project: string;
+            reason?: string;
+            /** @description How many rows of each table it holds. */
+            record_counts?: components["schemas"]["TableRecords"][] | null;
+            /**
+             * Format: int64
+             * @description Rows in all tables.
+             */
+            records: number;
+            schema_only?: boolean;
+            server_version?: string;
+            sha256?: string;
+            /**
+             * Format: int64
+             * @description Bytes, as they are kept.
+             */
+            size: number;
+            /**
+             * Format: date-time
+             * @description The moment that it shows.
+             */
+            snapshot_at?: string;
+            /** @enum {string} */
+            status: "in_progress" | "completed" | "failed";
+            /** @description The tables that were chosen; left out when all were. */
+            tables?: string[] | null;
+            /** @description What wrote it, with its version. */
+            tool?: string;
+            /** @description The last lines of the program that failed. */
+            tool_output?: string[] | null;
+            /**
+             * Format: date-time
+             * @description When a restore of it was last proved.
+             */
+            verified_at?: string;
+        };
+        BackupChange: {
+            pinned?: boolean;
+            /** @description True: a person has looked at it, and it is held no longer. */
+            verified?: boolean;
+        };
+        BackupData: {
+            columns: string[] | null;
+            /** Format: int64 */
+            limit: number;
+            /**
+             * Format: int64
+             * @description From 1.
+             */
+            page: number;
+            /** @description Values as PostgreSQL writes them; null is NULL. */
+            rows: {
+                [key: string]: string | null;
+            }[] | null;
+            schema?: string;
+            table?: string;
+            /** @description What the backup holds. */
+            tables: components["schemas"]["TableRecords"][] | null;
+            /**
+             * Format: int64
+             * @description Rows of the table in the backup.
+             */
+            total: number;
+        };
+        BackupHealth: {
+            alerts: string[] | null;
+            /**
+             * Format: int64
+             * @description Backups that wait for a person to mark them verified.
+             */
+            held: number;
+            last_good?: components["schemas"]["Backup"];
+            last_verified?: components["schemas"]["Backup"];
+            places: components["schemas"]["BackupPlace"][] | null;
+            /** @description The newest good backup has copies at two places or more. */
+            protected: boolean;
+        };
+        BackupPlace: {
+            /**
+             * Format: int64
+             * @description Good backups of the branch that it has.
+             */
+            copies: number;
+            kind: string;
+            /**
+             * Format: date-time
+             * @description Of an export folder: when it had everything.
+             */
+            last_sync?: string;
+            /** @description Of an export folder: whether it is there now. */
+            mounted?: boolean;
+            name: string;
+            /**
+             * Format: date-time
+             * @description Of which the newest is from then.
+             */
+            newest?: string;
+            offsite?: boolean;
+        };
+        BackupStats: {
+            branch: string;
+            project: string;
+            tables: components["schemas"]["TableRecords"][] | null;
+            /** Format: int64 */
+            total: number;
         };
         BaseBackup: {
             /** Format: date-time */
@@ -1315,6 +1821,10 @@ export interface components {
              * @description After how much idle time it falls asleep; -1: never.
              */
             idle_timeout_seconds: number;
+            /** @description A read-only copy of a moment, deleted when nobody has used it for half a minute. */
+            look?: boolean;
+            /** @description The project's masking rules were applied to it. */
+            masked?: boolean;
             /** @example development */
             name: string;
             /** @description A changed setting or a package upgrade takes effect at the next start. */
@@ -1336,6 +1846,8 @@ export interface components {
             protected: boolean;
             /** @description Why its server is as it is, when there is something to say. */
             reason?: string;
+            /** @description It was made without rows. */
+            schema_only?: boolean;
             /**
              * Format: int64
              * @description Clients connected now.
@@ -1405,6 +1917,10 @@ export interface components {
             /** @description To be shown as a picture: otpauth://... */
             url: string;
         };
+        Confirmation: {
+            /** @example shop/development */
+            confirm: string;
+        };
         Connection: {
             /** @example shop_development */
             database: string;
@@ -1435,6 +1951,11 @@ export interface components {
             state?: string;
             /** Format: double */
             transaction_age: number;
+        };
+        ExportFolder: {
+            encrypt?: boolean;
+            /** @example /mnt/disk/backups */
+            folder: string;
         };
         Extension: {
             /** @description It can be added to this branch. */
@@ -1559,8 +2080,25 @@ export interface components {
             path: string;
             secret: string;
         };
+        LintFinding: {
+            /** @description What to write instead. */
+            better?: string;
+            /** @enum {string} */
+            class: "safe" | "locking" | "rewrites" | "lossy" | "breaks running code" | "blocked by data" | "refused by the server";
+            /**
+             * Format: int64
+             * @description Where the statement begins, from 1.
+             */
+            line: number;
+            lock?: string;
+            statement: string;
+            why: string;
+        };
         ListAuditEntry: {
             items: components["schemas"]["AuditEntry"][];
+        };
+        ListBackup: {
+            items: components["schemas"]["Backup"][];
         };
         ListBranch: {
             items: components["schemas"]["Branch"][];
@@ -1579,6 +2117,9 @@ export interface components {
         };
         ListJobLine: {
             items: components["schemas"]["JobLine"][];
+        };
+        ListLintFinding: {
+            items: components["schemas"]["LintFinding"][];
         };
         ListLocation: {
             items: components["schemas"]["Location"][];
@@ -1606,6 +2147,9 @@ export interface components {
         };
         ListString: {
             items: string[];
+        };
+        ListTableSet: {
+            items: components["schemas"]["TableSet"][];
         };
         ListToken: {
             items: components["schemas"]["Token"][];
@@ -1681,6 +2225,49 @@ export interface components {
             /** @enum {string} */
             role: "viewer" | "developer" | "admin" | "owner";
         };
+        Migration: {
+            /**
+             * @description Of the file; of the folder with Prisma.
+             * @example 0001_orders.sql
+             */
+            name: string;
+            /** @example ALTER TABLE orders ADD note text */
+            sql: string;
+            /**
+             * Format: int64
+             * @description What the tool orders by: the number in the name, or with Drizzle the time in its journal.
+             */
+            version?: number;
+        };
+        NewBackup: {
+            /** @example development */
+            branch: string;
+            /** @example zstd:10 */
+            compression?: string;
+            data_only?: boolean;
+            /**
+             * @description json when left out.
+             * @enum {string}
+             */
+            format?: "plain" | "custom" | "directory" | "json" | "csv";
+            /**
+             * Format: int64
+             * @description Sessions that read at once; for the directory format.
+             */
+            jobs?: number;
+            keep_owners?: boolean;
+            keep_rights?: boolean;
+            /** @description Made from the branch and the time when left out. */
+            name?: string;
+            pinned?: boolean;
+            /** @example shop */
+            project: string;
+            schema_only?: boolean;
+            /** @description A named set of tables. */
+            table_set?: string;
+            /** @description Patterns such as orders, sales.* or "Odd Name"; all when left out. */
+            tables?: string[] | null;
+        };
         NewBranch: {
             /**
              * @description The moment of its history to copy; as it is now when left out.
@@ -1692,6 +2279,8 @@ export interface components {
              * @example development
              */
             from: string;
+            /** @description Its every moment is kept until it is deleted, as development's and production's always are. */
+            history?: boolean;
             /**
              * Format: int64
              * @description After how long it is deleted: one minute to 30 days; one day when left out.
@@ -1727,6 +2316,15 @@ export interface components {
              * @description 0 or left out: a week.
              */
             expires_in_seconds?: number;
+        };
+        NewMigrations: {
+            /** @description In the order in which they run. */
+            files: components["schemas"]["Migration"][];
+            /**
+             * @description Whose table of what ran is read and written.
+             * @enum {string}
+             */
+            tool: "drizzle" | "prisma" | "rails" | "goose" | "sql";
         };
         NewPassword: {
             current: string;
@@ -2313,10 +2911,48 @@ export interface components {
             rows_before: number;
             table: string;
         };
+        RestoreBackup: {
+            /** @description Its ID or name. */
+            backup?: string;
+            /** @description Rows of other tables may go or change along, by foreign keys. */
+            cascade?: boolean;
+            /** @description Replace what is there. Otherwise what is in the way is explained. */
+            clear?: boolean;
+            /**
+             * @description The branch's name, where something is replaced.
+             * @example shop/development
+             */
+            confirm?: string;
+            /** @description Rows into the tables that are there. */
+            data_only?: boolean;
+            /**
+             * @description In place of a backup: a moment of the branch's history, for single tables.
+             * @example 10 minutes ago
+             */
+            from_time?: string;
+            /**
+             * Format: int64
+             * @description Of a branch that is made for it; one day when left out.
+             */
+            life_seconds?: number;
+            /**
+             * @description Merge into tables that hold rows.
+             * @enum {string}
+             */
+            mode?: "upsert" | "insert-missing";
+            table_set?: string;
+            /** @description Only these tables; patterns. */
+            tables?: string[] | null;
+        };
         RestorePlan: {
             base: string;
             /** Format: date-time */
             base_at: string;
+            /**
+             * Format: date-time
+             * @description The window: what can be had at all.
+             */
+            earliest: string;
             /**
              * Format: int64
              * @description Rough.
@@ -2327,6 +2963,10 @@ export interface components {
              * @description Stored bytes to read.
              */
             fetch_bytes: number;
+            /** @description Times that cannot be restored. */
+            gaps: components["schemas"]["Gap"][];
+            /** Format: date-time */
+            latest: string;
             /**
              * @description Where the WAL ends that is replayed.
              * @example 0/5000148
@@ -2354,6 +2994,129 @@ export interface components {
              */
             at: string;
         };
+        SQLAnswer: {
+            /** @description Why the statement after those of the results failed. What follows it was not run. */
+            error?: components["schemas"]["SQLMessage"];
+            id: string;
+            notices: components["schemas"]["SQLMessage"][];
+            /** @description One for each statement that has succeeded, in order. */
+            results: components["schemas"]["SQLResult"][];
+            /** Format: double */
+            took_ms: number;
+        };
+        SQLColumn: {
+            name: string;
+            /** @example character varying */
+            type: string;
+            /**
+             * Format: int32
+             * @example 1043
+             */
+            type_oid: number;
+        };
+        SQLEnd: {
+            /** Format: double */
+            took_ms: number;
+        };
+        SQLEvent: {
+            columns?: components["schemas"]["SQLColumn"][] | null;
+            /** @description Without columns and rows, which came before. */
+            done?: components["schemas"]["SQLResult"];
+            /** @description All was told; the last line. */
+            end?: components["schemas"]["SQLEnd"];
+            /** @description PostgreSQL refused the statement. What follows it is not run. */
+            failed?: components["schemas"]["SQLMessage"];
+            /** @description Of the query; first of all. */
+            id?: string;
+            notice?: components["schemas"]["SQLMessage"];
+            /** @description The query was ended by something else; the last line. */
+            problem?: components["schemas"]["Problem"];
+            rows?: ((string | null)[] | null)[] | null;
+            /** Format: int64 */
+            statement: number;
+        };
+        SQLMessage: {
+            /**
+             * @description SQLSTATE.
+             * @example 42703
+             */
+            code: string;
+            column?: string;
+            constraint?: string;
+            detail?: string;
+            hint?: string;
+            message: string;
+            /**
+             * Format: int64
+             * @description In characters of the script, from 1.
+             */
+            position?: number;
+            schema?: string;
+            /** @example ERROR */
+            severity: string;
+            /**
+             * Format: int64
+             * @description Which of the script's, from 0.
+             */
+            statement: number;
+            table?: string;
+            where?: string;
+        };
+        SQLRequest: {
+            /**
+             * @description By which it can be canceled, chosen by the caller: letters, digits, dashes and underscores. One is made up when left out.
+             * @example q1
+             */
+            id?: string;
+            /**
+             * Format: int64
+             * @description Of each result; 1000 when left out.
+             * @example 100
+             */
+            max_rows?: number;
+            /**
+             * @description One or more statements, separated by semicolons. The first that fails ends the script.
+             * @example SELECT 1
+             */
+            sql: string;
+            /**
+             * Format: int64
+             * @description After which a statement is ended; 30 when left out.
+             * @example 30
+             */
+            timeout_seconds?: number;
+            /**
+             * @description It may change something; then each statement is a transaction of its own unless the script says otherwise. Without it all statements run in one read-only transaction, which none of them can leave.
+             * @example false
+             */
+            write?: boolean;
+        };
+        SQLResult: {
+            /** @description Left out for a statement without a result. */
+            columns?: components["schemas"]["SQLColumn"][] | null;
+            /**
+             * Format: int64
+             * @description Rows that are in the answer.
+             */
+            row_count: number;
+            /** @description Values as PostgreSQL's text; null is NULL. */
+            rows?: ((string | null)[] | null)[] | null;
+            sql: string;
+            /**
+             * Format: int64
+             * @description Which of the script's, from 0.
+             */
+            statement: number;
+            /**
+             * @description PostgreSQL's.
+             * @example SELECT 5
+             */
+            tag: string;
+            /** Format: double */
+            took_ms: number;
+            /** @description There are more rows than were asked for, or than fit. */
+            truncated: boolean;
+        };
         SchemaDiff: {
             /** @example shop/production */
             from: string;
@@ -2362,6 +3125,10 @@ export interface components {
         };
         SchemaDump: {
             /** @description As pg_dump --schema-only writes it. */
+            sql: string;
+        };
+        Script: {
+            /** @example CREATE INDEX ON orders (customer) */
             sql: string;
         };
         ServerInfo: {
@@ -2451,6 +3218,50 @@ export interface components {
              */
             physical_bytes: number;
         };
+        SyncRows: {
+            /** @description Rows of other tables may go or change along, by foreign keys. */
+            cascade?: boolean;
+            /**
+             * @description The target's name. Not needed when dry.
+             * @example shop/development
+             */
+            confirm?: string;
+            /** @description Only say what would happen, exactly. */
+            dry?: boolean;
+            /** @description By the masking rules of the source's project. */
+            masked?: boolean;
+            /**
+             * @description What becomes of rows that are in both, or in the target only.
+             * @enum {string}
+             */
+            mode: "replace" | "upsert" | "insert-missing";
+            skip_triggers?: boolean;
+            /**
+             * @description PROJECT/BRANCH.
+             * @example shop/try
+             */
+            source: string;
+            table_set?: string;
+            /** @description Patterns such as orders or sales.*; all tables when left out. */
+            tables?: string[] | null;
+        };
+        TableRecords: {
+            /** Format: int64 */
+            records: number;
+            /** @example public */
+            schema: string;
+            /** @example orders */
+            table: string;
+        };
+        TableSet: {
+            name?: string;
+            /**
+             * @example [
+             *       "orders"
+             *     ]
+             */
+            tables: string[] | null;
+        };
         Token: {
             /** Format: date-time */
             created_at: string;
@@ -2483,6 +3294,281 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    "list-backups": {
+        parameters: {
+            query?: {
+                /** @description Only backups of this project. */
+                project?: string;
+                /** @description Only backups of branches of this name. */
+                branch?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListBackup"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "create-backup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewBackup"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Backup"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "backup-stats": {
+        parameters: {
+            query?: {
+                project?: string;
+                branch?: string;
+                /** @description Only these tables. */
+                tables?: string[] | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BackupStats"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-backup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The backup's ID or name. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Backup"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "delete-backup": {
+        parameters: {
+            query?: {
+                /** @description Also when it is pinned, held, or the last good one of its branch. */
+                force?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description The backup's ID or name. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "change-backup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The backup's ID or name. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BackupChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Backup"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "preview-backup": {
+        parameters: {
+            query?: {
+                /** @description SCHEMA.TABLE; the first one with rows when left out. */
+                table?: string;
+                page?: number;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /** @description The backup's ID or name. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BackupData"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "download-backup": {
+        parameters: {
+            query?: {
+                /** @description Leave a backup in JSON packed, as it is kept. */
+                packed?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description The backup's ID or name. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The file */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "get-account": {
         parameters: {
             query?: never;
@@ -3615,6 +4701,38 @@ export interface operations {
             };
         };
     };
+    "backup-health": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BackupHealth"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "list-checkpoints": {
         parameters: {
             query?: never;
@@ -4050,6 +5168,80 @@ export interface operations {
             };
         };
     };
+    "restore-backup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RestoreBackup"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "undo-restore-backup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Confirmation"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "plan-restore": {
         parameters: {
             query?: never;
@@ -4073,6 +5265,43 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RestorePlan"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "look-at-branch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RestoreRequest"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
                 };
             };
             /** @description Error */
@@ -4255,6 +5484,150 @@ export interface operations {
             };
         };
     };
+    "run-sql": {
+        parameters: {
+            query?: never;
+            header?: {
+                Accept?: string;
+            };
+            path: {
+                project: string;
+                branch: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SQLRequest"];
+            };
+        };
+        responses: {
+            /** @description What the statements came to */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SQLAnswer"];
+                    "application/x-ndjson": components["schemas"]["SQLEvent"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "cancel-sql": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+                query: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "sync-rows": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SyncRows"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "undo-sync": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Confirmation"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "wake-branch": {
         parameters: {
             query?: never;
@@ -4275,6 +5648,68 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Branch"];
                 };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "set-export-folder": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExportFolder"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "remove-export-folder": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Error */
             default: {
@@ -4671,6 +6106,42 @@ export interface operations {
             };
         };
     };
+    "adopt-schema": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Adopt"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "get-publish-hooks": {
         parameters: {
             query?: never;
@@ -4723,6 +6194,41 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "plan-migrations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewMigrations"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Publish"];
+                };
             };
             /** @description Error */
             default: {
@@ -5069,6 +6575,101 @@ export interface operations {
             };
         };
     };
+    "list-table-sets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListTableSet"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "set-table-set": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TableSet"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "delete-table-set": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "diff-schemas": {
         parameters: {
             query?: never;
@@ -5089,6 +6690,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Plan"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "lint-schema": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Script"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListLintFinding"];
                 };
             };
             /** @description Error */

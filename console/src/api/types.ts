@@ -3,6 +3,7 @@ import type { components } from './schema'
 // Short names for the types of the API, which are generated from docs/openapi.json.
 type Schemas = components['schemas']
 
+export type Account = Schemas['Account']
 export type AuditEntry = Schemas['AuditEntry']
 export type Branch = Schemas['Branch']
 export type Connection = Schemas['Connection']

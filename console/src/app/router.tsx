@@ -79,6 +79,18 @@ const branch = createRoute({
   component: lazyRouteComponent(() => import('@/screens/branch'), 'BranchScreen'),
 })
 
+const branchList = createRoute({
+  getParentRoute: () => inside,
+  path: '/projects/$project/branches',
+  component: lazyRouteComponent(() => import('@/screens/branches'), 'BranchesScreen'),
+})
+
+const masking = createRoute({
+  getParentRoute: () => inside,
+  path: '/projects/$project/masking',
+  component: lazyRouteComponent(() => import('@/screens/masking'), 'MaskingScreen'),
+})
+
 const overview = createRoute({
   getParentRoute: () => branch,
   path: '/',
@@ -89,6 +101,12 @@ const settings = createRoute({
   getParentRoute: () => branch,
   path: '/settings',
   component: lazyRouteComponent(() => import('@/screens/branch-settings'), 'BranchSettings'),
+})
+
+const sql = createRoute({
+  getParentRoute: () => branch,
+  path: '/sql',
+  component: lazyRouteComponent(() => import('@/screens/sql'), 'BranchSQL'),
 })
 
 const extensions = createRoute({
@@ -136,7 +154,9 @@ const tree = root.addChildren([
     projects,
     newProject,
     project,
-    branch.addChildren([overview, settings, extensions]),
+    branchList,
+    masking,
+    branch.addChildren([overview, sql, settings, extensions]),
     jobs,
     job,
     activity,

@@ -5,6 +5,7 @@ import {
   Check,
   ChevronsUpDown,
   CircleHelp,
+  GitBranch,
   KeyRound,
   LayoutDashboard,
   ListChecks,
@@ -15,6 +16,7 @@ import {
   ScrollText,
   Server,
   Sun,
+  VenetianMask,
 } from 'lucide-react'
 import type { ReactNode } from 'react'
 import { signOut } from '@/api/client'
@@ -155,7 +157,40 @@ function ProjectPart({ project }: { project: string }) {
           <BranchItem key={b.id} branch={b} />
         ))}
       </Group>
+      <Group title="Project">
+        <ProjectItem project={project} to="/projects/$project/branches" icon={<GitBranch />}>
+          Branches
+        </ProjectItem>
+        <ProjectItem project={project} to="/projects/$project/masking" icon={<VenetianMask />}>
+          Masking
+        </ProjectItem>
+      </Group>
     </>
+  )
+}
+
+function ProjectItem({
+  project,
+  to,
+  icon,
+  children,
+}: {
+  project: string
+  to: '/projects/$project/branches' | '/projects/$project/masking'
+  icon: ReactNode
+  children: ReactNode
+}) {
+  return (
+    <Link
+      to={to}
+      params={{ project }}
+      className={row}
+      activeProps={{ className: rowActive, 'aria-current': 'page' }}
+      activeOptions={{ exact: true }}
+    >
+      {icon}
+      {children}
+    </Link>
   )
 }
 

@@ -65,6 +65,9 @@ export function BranchScreen() {
         <PartLink branch={branch} to="/projects/$project/branches/$branch" exact>
           Overview
         </PartLink>
+        <PartLink branch={branch} to="/projects/$project/branches/$branch/sql">
+          SQL
+        </PartLink>
         <PartLink branch={branch} to="/projects/$project/branches/$branch/settings">
           Settings
         </PartLink>
