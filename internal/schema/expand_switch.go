@@ -100,9 +100,27 @@ func (e *Expansion) kept(development, production *Catalog) *Catalog {
 		}
 		if x.renamed() { // its default would pass for a value that new code wrote
 			delete(out.Objects, Address{KindDefault, x.Target.Schema, x.Target.Name, x.New})
+			x.partNotNullNames(&out)
 		}
 	}
 	return &out
+}
+
+// partNotNullNames: from version 18 on NOT NULL has a name, and a renamed column keeps the one that it had. While there are two columns
+// the old one's makes room, and the new one's gets its own name only with the contraction.
+func (x ExpandedColumn) partNotNullNames(c *Catalog) {
+	if c.Version < 180000 {
+		return
+	}
+	column := func(name string) Address { return Address{KindColumn, x.Target.Schema, x.Target.Name, name} }
+	if o := c.Objects[column(x.Kept)]; o.is("not_null") {
+		o.Attrs["not_null_name"] = shorten(HiddenPrefix + "_old_" + x.Kept + "_not_null") // already a copy
+	}
+	if o := c.Objects[column(x.New)]; o != nil {
+		o = o.clone()
+		delete(o.Attrs, "not_null_name")
+		c.Objects[o.Address] = o
+	}
 }
 
 // asIfPublished is the baseline as if the expansion had been part of it: what stands under the new names is what production has there
