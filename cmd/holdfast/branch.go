@@ -15,7 +15,7 @@ import (
 func (c *cli) branchCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "branch", Aliases: []string{"branches"}, Short: "See, make and change branches",
 		Example: "  holdfast branch list shop\n  holdfast branch settings shop/production --idle never"}
-	cmd.AddCommand(c.branchListCommand(), c.branchShowCommand(), c.branchSettingsCommand(), c.branchCreateCommand(), c.branchProtectCommand(), c.branchExpireCommand(),
+	cmd.AddCommand(c.branchListCommand(), c.branchShowCommand(), c.branchSettingsCommand(), c.branchCreateCommand(), c.branchResetCommand(), c.branchDiffCommand(), c.branchProtectCommand(), c.branchExpireCommand(),
 		c.branchRenameCommand(), c.branchDeleteCommand())
 	return cmd
 }

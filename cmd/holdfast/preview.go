@@ -131,6 +131,32 @@ func (c *cli) branchRenameCommand() *cobra.Command {
 	}
 }
 
+func (c *cli) branchResetCommand() *cobra.Command {
+	var yes bool
+	wait := waiting{wait: true}
+	cmd := &cobra.Command{
+		Use: "reset [PROJECT/BRANCH]", Short: "Give a preview branch the data that its parent has now",
+		Long: "Give a preview branch the data that its parent has now.\n\nIt keeps name, address and credentials, and is masked or emptied again where it was. What it had is kept for seven days as a branch\n" +
+			"of its own; \"holdfast restore undo\" puts it back.",
+		Example: "  holdfast branch reset shop/try", Args: cobra.MaximumNArgs(1), ValidArgsFunction: c.completeBranches,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.onBranch(cmd.Context(), args, func(client *api.Client, ref holdfast.BranchRef) error {
+				if err := c.confirm(yes, fmt.Sprintf("This replaces all data of %s. What it has now is kept for seven days.", ref), ref.String()); err != nil {
+					return err
+				}
+				job, err := client.ResetBranch(cmd.Context(), ref)
+				if err != nil {
+					return err
+				}
+				return c.finishJob(cmd.Context(), client, job, wait.wanted(), fmt.Sprintf("%s is as its parent is; `holdfast restore undo %s` takes that back", ref, ref))
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	wait.flags(cmd)
+	return cmd
+}
+
 func (c *cli) branchDeleteCommand() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{

@@ -55,6 +55,10 @@ const (
 	WakePath       = BranchPath + "/wake"
 	SleepPath      = BranchPath + "/sleep"
 	RestartPath    = BranchPath + "/restart"
+	ResetPath      = BranchPath + "/reset"
+	RowCountsPath  = BranchPath + "/row-counts"
+	RescuePath     = BranchPath + "/rescue"
+	RescueRunPath  = RescuePath + "/apply"
 	RenamePath     = BranchPath + "/rename"
 	ExtensionsPath = BranchPath + "/extensions"
 

@@ -54,6 +54,11 @@ func (c *Client) RenameBranch(ctx context.Context, ref holdfast.BranchRef, name 
 	return call[Job](ctx, c, http.MethodPost, refPath(RenamePath, ref), Rename{Name: name})
 }
 
+// ResetBranch begins to give a preview branch the data that its parent has now.
+func (c *Client) ResetBranch(ctx context.Context, ref holdfast.BranchRef) (Job, error) {
+	return call[Job](ctx, c, http.MethodPost, refPath(ResetPath, ref), nil)
+}
+
 // DeleteBranch begins to delete a preview branch.
 func (c *Client) DeleteBranch(ctx context.Context, ref holdfast.BranchRef) (Job, error) {
 	return call[Job](ctx, c, http.MethodDelete, refPath(BranchPath, ref), nil)

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/postgres"
 )
@@ -58,6 +60,9 @@ type Replacement struct {
 	NewDatabase string // and as it has to be
 	// Logins are the passwords that shall hold, of the roles that the data has. Its other roles are locked.
 	Logins []Login
+	// Prepare works on the main database under its new name, in data that came from another branch: masking, emptying. The transactions
+	// that wait there for their second phase are rolled back first: they are the other branch's. May be nil.
+	Prepare func(ctx context.Context, conn *pgx.Conn) error
 }
 
 // PrepareClone is Prepare with a copy of another branch as it is now.
@@ -109,8 +114,18 @@ func (r Replacement) apply(ctx context.Context, server *postgres.Server) error {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
+	if r.Prepare != nil {
+		if err := cutTies(ctx, server, conn); err != nil {
+			return err
+		}
+	}
 	if err := postgres.RenameDatabase(ctx, conn, r.OldDatabase, r.NewDatabase); err != nil {
 		return err
+	}
+	if r.Prepare != nil {
+		if err := prepareDatabase(ctx, server, Handover{NewDatabase: r.NewDatabase, Prepare: r.Prepare}); err != nil {
+			return err
+		}
 	}
 	if err := postgres.LockLogins(ctx, conn); err != nil {
 		return err

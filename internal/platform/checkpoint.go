@@ -105,7 +105,7 @@ func (p *Platform) readSchemaAwake(ctx context.Context, b store.Branch) (*schema
 		return nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	return schema.Read(ctx, conn.Conn)
+	return readCatalog(ctx, conn, b)
 }
 
 // Checkpoints lists a branch's checkpoints, the newest first.

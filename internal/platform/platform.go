@@ -121,6 +121,7 @@ func Open(ctx context.Context, c Config) (*Platform, error) {
 	p.jobs.kinds[adoptJob] = jobKind{run: p.runAdopt}
 	p.jobs.kinds[applyJob] = jobKind{run: p.runApply, undo: p.undoApply}
 	p.jobs.kinds[rehearseJob] = jobKind{run: p.runRehearse, undo: p.undoRehearse}
+	p.jobs.kinds[rescueJob] = jobKind{run: p.runRescue}
 	p.jobs.kinds[renameBranchJob] = jobKind{run: p.runRenameBranch, undo: p.undoRenameBranch}
 	p.backupJobs()
 	if err := p.directory.load(ctx, p.store); err != nil {

@@ -143,12 +143,7 @@ func (p *Platform) RunQuery(ctx context.Context, who holdfast.Principal, ref hol
 }
 
 func (p *Platform) runQuery(ctx context.Context, b store.Branch, q Query, running *query, begin func(id string) error, each func(QueryEvent) error) error {
-	owner := holdfast.OwnerRole(b.Project)
-	var password string
-	if err := p.store.View(ctx, func(tx *store.Tx) (err error) { password, err = tx.Password(b.ID, owner); return err }); err != nil {
-		return err
-	}
-	conn, err := p.fleet.ConnectAs(ctx, b.ID, owner, password, b.Ref().Database())
+	conn, err := p.ownerConn(ctx, b)
 	if err != nil {
 		return err
 	}

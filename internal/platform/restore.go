@@ -131,6 +131,7 @@ type restoreInput struct {
 	Kept     newBranch // what the branch had becomes this one
 	Point    holdfast.Point
 	From     holdfast.BranchID // instead of a point: the branch whose state is put back
+	Reset    bool              // From is the parent: a copy of it is made of its data
 }
 
 // keptLife is how long the state before a restore is kept.
@@ -164,7 +165,7 @@ func (p *Platform) UndoRestore(ctx context.Context, who holdfast.Principal, ref 
 	}
 	var newest store.Branch
 	for _, kept := range all {
-		if kept.Parent == b.ID && kept.State == store.Ready && strings.HasPrefix(kept.Name, b.Name+"_before_restore_") && kept.CreatedAt.After(newest.CreatedAt) {
+		if kept.Parent == b.ID && kept.State == store.Ready && isKept(kept.Name, b.Name) && kept.CreatedAt.After(newest.CreatedAt) {
 			newest = kept
 		}
 	}
@@ -177,7 +178,7 @@ func (p *Platform) UndoRestore(ctx context.Context, who holdfast.Principal, ref 
 func (p *Platform) startRestore(ctx context.Context, who holdfast.Principal, b store.Branch, input restoreInput, why string) (holdfast.Job, error) {
 	now := p.now().UTC()
 	input.BranchID = b.ID
-	input.Kept = newBranch{ID: holdfast.BranchID(newID("br")), Name: fmt.Sprintf("%s_before_%s_%s", b.Name, why, now.Format("20060102_150405")), Password: newPassword()}
+	input.Kept = newBranch{ID: holdfast.BranchID(newID("br")), Name: keptName(b.Name, why, now), Password: newPassword()}
 	kept := store.Branch{State: store.Creating, Branch: holdfast.Branch{ID: input.Kept.ID, ProjectID: b.ProjectID, Project: b.Project, Name: input.Kept.Name, Environment: holdfast.Preview, Parent: b.ID,
 		Major: b.Major, Settings: b.Settings, CreatedAt: now, ExpiresAt: now.Add(keptLife), Masked: b.Masked, SchemaOnly: b.SchemaOnly, ProductionRows: showsProduction(b)}}
 	kept.Settings.History = false // what it was lies in the history of the branch itself
@@ -207,6 +208,22 @@ func (p *Platform) startRestore(ctx context.Context, who holdfast.Principal, b s
 	return p.jobs.start(job)
 }
 
+// keptName is the name of what a branch had before a restore, an undo or a reset. A long name is cut: its end tells when.
+func keptName(name, why string, at time.Time) string {
+	tail := fmt.Sprintf("_before_%s_%s", why, at.Format("20060102_150405"))
+	return name[:min(len(name), holdfast.MaxBranchName-len(tail))] + tail
+}
+
+// isKept says whether a name is that of what a branch had before a restore or a reset.
+func isKept(name, of string) bool {
+	for _, why := range []string{"restore", "reset"} {
+		if prefix, _ := strings.CutSuffix(keptName(of, why, time.Time{}), "00010101_000000"); strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
 // onlyOne refuses a job of a kind while another of the same kind works on the branch.
 func onlyOne(tx *store.Tx, kind string, b store.Branch) error {
 	left, err := tx.UnfinishedJobs()
@@ -215,7 +232,7 @@ func onlyOne(tx *store.Tx, kind string, b store.Branch) error {
 	}
 	for _, j := range left {
 		if j.Kind == kind && j.BranchID == b.ID {
-			return &holdfast.Error{Kind: holdfast.Busy, Message: b.Ref().String() + " is being restored already", Hint: "`holdfast job show " + string(j.ID) + "` says how far it is"}
+			return &holdfast.Error{Kind: holdfast.Busy, Message: b.Ref().String() + " is being worked on already", Hint: "`holdfast job show " + string(j.ID) + "` says how far it is"}
 		}
 	}
 	return nil
@@ -291,12 +308,22 @@ func (p *Platform) restoreAside(ctx context.Context, r *run, b store.Branch, inp
 		replacement.Logins = append(replacement.Logins, fleet.Login{Role: role.Role, Verifier: role.Verifier, ValidUntil: role.ValidUntil})
 	}
 	if input.From != "" {
-		r.Step("copying what was there before")
+		if input.Reset {
+			r.Step("copying its parent")
+		} else {
+			r.Step("copying what was there before")
+		}
 		var from store.Branch
 		if err := p.store.View(ctx, func(tx *store.Tx) (err error) { from, err = tx.Branch(input.From); return err }); err != nil {
 			return err
 		}
 		replacement.OldDatabase = from.Ref().Database()
+		if input.Reset {
+			var err error
+			if replacement.Prepare, err = p.prepareReset(r, b, from); err != nil {
+				return err
+			}
+		}
 		return p.fleet.PrepareClone(ctx, from.ID, spec(b), replacement, func(done, total int64) { r.Progress(done, total, "bytes") })
 	}
 	r.Step("restoring beside")

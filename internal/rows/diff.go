@@ -206,10 +206,10 @@ func openCursor(ctx context.Context, tx pgx.Tx, c Comparison) (*cursor, error) {
 	for i, k := range c.Table.Key {
 		order[i] = "r." + holdfast.QuoteIdentifier(c.Table.Columns[k].Name) + `::text COLLATE "C"`
 	}
-	_, err := tx.Exec(ctx, "DECLARE holdfast_rows NO SCROLL CURSOR FOR SELECT "+c.Table.selectText("r")+" FROM "+c.Table.SQL()+" r"+where+" ORDER BY "+strings.Join(order, ", "),
-		pgx.QueryExecModeExec)
-	if err != nil {
-		return nil, explain(err)
+	// A condition is somebody else's SQL: it must not bring further statements in. Exec would send it in the simple protocol, which takes many.
+	declare := "DECLARE holdfast_rows NO SCROLL CURSOR FOR SELECT " + c.Table.selectText("r") + " FROM " + c.Table.SQL() + " r" + where + " ORDER BY " + strings.Join(order, ", ")
+	if r := tx.Conn().PgConn().ExecParams(ctx, declare, nil, nil, nil, nil).Read(); r.Err != nil {
+		return nil, explain(r.Err)
 	}
 	return &cursor{tx: tx, table: c.Table}, nil
 }

@@ -57,25 +57,24 @@ type maskedTable struct {
 }
 
 // apply updates the table as its owner: the expressions of rules, indexes, checks and generated columns are users' code, and none
-// of it may run with an administrator's rights.
+// of it may run with an administrator's rights. SET ROLE alone would not do: such code could take the administrator's role again. A function
+// with the rights of its owner has no way back.
 func (t maskedTable) apply(ctx context.Context, tx pgx.Tx) error {
-	if err := become(ctx, tx, t.table.Owner); err != nil {
-		return err
+	const function = "pg_temp.mask_table()"
+	for _, statement := range []string{
+		"CREATE FUNCTION " + function + ` RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = "$user", public AS ` +
+			holdfast.QuoteLiteral("BEGIN EXECUTE "+holdfast.QuoteLiteral(t.update())+"; END"),
+		"ALTER FUNCTION " + function + " OWNER TO " + holdfast.QuoteIdentifier(t.table.Owner),
+		"SET LOCAL ROLE " + holdfast.QuoteIdentifier(t.table.Owner),
+		"SELECT " + function,
+		"RESET ROLE",
+		"DROP FUNCTION " + function,
+	} {
+		if r := tx.Conn().PgConn().ExecParams(ctx, statement, nil, nil, nil, nil).Read(); r.Err != nil {
+			return explain(r.Err)
+		}
 	}
-	if _, err := tx.Exec(ctx, t.update(), pgx.QueryExecModeExec); err != nil {
-		return explain(err)
-	}
-	_, err := tx.Exec(ctx, "RESET ROLE")
-	return err
-}
-
-// become takes a role and the search path that its sessions have.
-func become(ctx context.Context, tx pgx.Tx, role string) error {
-	if _, err := tx.Exec(ctx, "SET LOCAL ROLE "+holdfast.QuoteIdentifier(role)); err != nil {
-		return fmt.Errorf("become %s: %w", role, err)
-	}
-	_, err := tx.Exec(ctx, `SET LOCAL search_path = "$user", public`)
-	return err
+	return nil
 }
 
 func (t maskedTable) update() string {

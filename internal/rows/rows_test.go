@@ -244,3 +244,46 @@ func TestEmptyingLeavesTheSchema(t *testing.T) {
 		t.Errorf("the sequence goes on at %d", n)
 	}
 }
+
+// An expression is a user's SQL that runs while the administrator masks: neither a second statement nor a function of its own may get it the
+// administrator's rights.
+func TestAMaskingExpressionCannotTakeTheAdministratorsRights(t *testing.T) {
+	server := pgtest.Start(t)
+	conn := server.Database(t).Connect(t)
+	pgtest.Exec(t, conn, `CREATE TABLE caught (who text); GRANT ALL ON caught TO PUBLIC; GRANT CREATE ON SCHEMA public TO PUBLIC;
+		DO $$ BEGIN CREATE ROLE masked_owner; EXCEPTION WHEN duplicate_object THEN NULL; END $$; SET ROLE masked_owner;
+		CREATE TABLE people (id int PRIMARY KEY, name text); INSERT INTO people VALUES (1, 'real');
+		CREATE FUNCTION sneak() RETURNS text LANGUAGE plpgsql AS $$ BEGIN
+			BEGIN PERFORM set_config('role', 'none', false); EXCEPTION WHEN OTHERS THEN NULL; END;
+			BEGIN PERFORM set_config('session_authorization', session_user, false); EXCEPTION WHEN OTHERS THEN NULL; END;
+			EXECUTE 'INSERT INTO caught VALUES (current_user)'; RETURN 'masked'; END $$; RESET ROLE`)
+	for _, expression := range []string{"sneak()", "'masked'; RESET ROLE; INSERT INTO caught VALUES (current_user)", "'masked'); END $$; RESET ROLE; INSERT INTO caught VALUES (current_user"} {
+		_ = rows.Mask(t.Context(), conn, []holdfast.MaskRule{{Schema: "public", Table: "people", Column: "name", Kind: holdfast.MaskExpression, Expression: expression}}, make([]byte, 32)) // may be refused
+	}
+	if n := pgtest.Value[int](t, conn, `SELECT count(*)::int FROM caught WHERE who <> 'masked_owner'`); n != 0 {
+		t.Errorf("%d times it ran as %s", n, pgtest.Value[string](t, conn, `SELECT string_agg(who, ', ') FROM caught`))
+	}
+	if got := pgtest.Value[string](t, conn, `SELECT name FROM people`); got != "masked" {
+		t.Errorf("the row was masked as %s", got)
+	}
+}
+
+// A condition is a user's SQL, too.
+func TestAConditionBringsNoFurtherStatements(t *testing.T) {
+	then, now := twoMoments(t, `CREATE TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)`, ``)
+	found, err := rows.Find(t.Context(), now, "t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = inBoth(t, then, now, func(old, cur pgx.Tx) error {
+		return rows.Compare(t.Context(), old, cur, rows.Comparison{Table: found, Where: "true); COMMIT; DELETE FROM t; SELECT (true"}, func(rows.Change) error { return nil })
+	})
+	if holdfast.KindOf(err) != holdfast.Invalid {
+		t.Errorf("got %v", err)
+	}
+	for _, side := range []*pgx.Conn{then, now} {
+		if n := pgtest.Value[int](t, side, `SELECT count(*)::int FROM t`); n != 1 {
+			t.Errorf("%d rows are left", n)
+		}
+	}
+}

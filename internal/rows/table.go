@@ -1,4 +1,4 @@
-// Package rows looks after the rows of tables: it compares a table between two moments, writes the SQL that repairs one from
+// Package rows looks after the rows of tables: it runs SQL within bounds, compares a table between two moments, writes the SQL that repairs one from
 // the other, and masks what must not leave production. Values travel as PostgreSQL's own text and are never interpreted
 // here, so no type loses anything. It works in constant memory whatever the size of a table.
 //

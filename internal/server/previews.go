@@ -59,6 +59,11 @@ func (s *Server) previewRoutes() {
 		func(ctx context.Context, who holdfast.Principal, in *renameInput) (holdfast.Job, error) {
 			return p.RenameBranch(ctx, who, in.ref(), in.Body.Name)
 		})
+	addJob(s, route{method: http.MethodPost, path: api.ResetPath, id: "reset-branch", rule: toTendPreviews, tag: "branches", summary: "Give a preview branch the data that its parent has now",
+		about: "It keeps name and credentials, and is masked or emptied again where it was. What it had is kept for seven days as a branch of its own; undo-restore puts it back."},
+		func(ctx context.Context, who holdfast.Principal, in *BranchPath) (holdfast.Job, error) {
+			return p.ResetBranch(ctx, who, in.ref())
+		})
 	addJob(s, route{method: http.MethodDelete, path: api.BranchPath, id: "delete-branch", rule: toTendPreviews, tag: "branches", summary: "Delete a preview branch with its data"},
 		func(ctx context.Context, who holdfast.Principal, in *BranchPath) (holdfast.Job, error) {
 			return p.DeleteBranch(ctx, who, in.ref())

@@ -132,6 +132,7 @@ func (s *Server) routes() {
 	s.historyRoutes()
 	s.checkpointRoutes()
 	s.sqlRoutes()
+	s.rescueRoutes()
 	s.publishRoutes()
 	s.backupRoutes()
 	s.syncRoutes()

@@ -95,16 +95,22 @@ func (l *lineWriter) write(v any) error {
 	return l.control.Flush()
 }
 
-func (s *Server) streamSQL(ctx context.Context, who holdfast.Principal, in *sqlInput, w http.ResponseWriter) {
+// untilClosing is a context that also ends with the server, which must not wait for streams.
+func (s *Server) untilClosing(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	go func() { // a server that closes ends its streams
+	go func() {
 		select {
 		case <-s.closing:
 			cancel()
 		case <-ctx.Done():
 		}
 	}()
+	return ctx, cancel
+}
+
+func (s *Server) streamSQL(ctx context.Context, who holdfast.Principal, in *sqlInput, w http.ResponseWriter) {
+	ctx, cancel := s.untilClosing(ctx)
+	defer cancel()
 	out, begun := newLineWriter(w), time.Now()
 	err := s.config.Platform.RunQuery(ctx, who, in.ref(), in.query(maxStreamBytes), func(id string) error { return out.write(api.SQLEvent{ID: id}) },
 		func(e platform.QueryEvent) error { return out.write(viewSQLEvent(e)) })
