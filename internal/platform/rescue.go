@@ -77,6 +77,9 @@ func (p *Platform) findRescue(ctx context.Context, who holdfast.Principal, ref h
 		return r, err
 	}
 	if r.look, err = p.findBranch(ctx, who, holdfast.BranchRef{Project: ref.Project, Branch: ask.Look}, holdfast.MayRead); err != nil {
+		if holdfast.KindOf(err) == holdfast.NotFound {
+			err = &holdfast.Error{Kind: holdfast.NotFound, Message: fmt.Sprintf("there is no look %q", ask.Look), Hint: "make one: `holdfast restore --preview`"}
+		}
 		return r, err
 	}
 	if err := checkRows(who, r.look); err != nil {
