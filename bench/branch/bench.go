@@ -228,7 +228,7 @@ func (b *bench) round(ctx context.Context, m *measured) error {
 	if b.verbose {
 		fmt.Fprintf(os.Stderr, "%s stood, %s first row\n%s", m.stood[len(m.stood)-1], m.firstRow[len(m.firstRow)-1], b.server.Log.String()[logged:])
 	}
-	job, err = b.client.DeleteBranch(ctx, preview)
+	job, err = b.client.DeleteBranch(ctx, preview, api.Removal{})
 	if err := b.follow(ctx, job, err); err != nil || b.shares {
 		return err
 	}

@@ -157,27 +157,6 @@ func (c *cli) branchResetCommand() *cobra.Command {
 	return cmd
 }
 
-func (c *cli) branchDeleteCommand() *cobra.Command {
-	var yes bool
-	cmd := &cobra.Command{
-		Use: "delete PROJECT/BRANCH", Aliases: []string{"rm"}, Short: "Delete a preview branch with its data", Example: "  holdfast branch delete shop/try --yes", Args: cobra.ExactArgs(1), ValidArgsFunction: c.completeBranches,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.onBranch(cmd.Context(), args, func(client *api.Client, ref holdfast.BranchRef) error {
-				if err := c.confirm(yes, fmt.Sprintf("This deletes %s with all its data.", ref), ref.String()); err != nil {
-					return err
-				}
-				job, err := client.DeleteBranch(cmd.Context(), ref)
-				if err != nil {
-					return err
-				}
-				return c.finishJob(cmd.Context(), client, job, true, fmt.Sprintf("branch %s is deleted", ref))
-			})
-		},
-	}
-	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
-	return cmd
-}
-
 func (c *cli) maskCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "mask", Short: "See and set how masked branches are masked", Example: "  holdfast mask list shop\n  holdfast mask set shop --file rules.json"}
 	cmd.AddCommand(c.maskListCommand(), c.maskSetCommand())

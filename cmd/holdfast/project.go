@@ -12,9 +12,9 @@ import (
 )
 
 func (c *cli) projectCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "project", Aliases: []string{"projects"}, Short: "Create and see projects",
+	cmd := &cobra.Command{Use: "project", Aliases: []string{"projects"}, Short: "Create, see and remove projects",
 		Example: "  holdfast project create shop\n  holdfast project list"}
-	cmd.AddCommand(c.projectCreateCommand(), c.projectListCommand(), c.projectShowCommand())
+	cmd.AddCommand(c.projectCreateCommand(), c.projectListCommand(), c.projectShowCommand(), c.projectDeleteCommand())
 	return cmd
 }
 

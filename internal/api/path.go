@@ -42,6 +42,9 @@ const (
 	ProjectsPath = Prefix + "/projects"
 	ProjectPath  = ProjectsPath + "/{project}"
 
+	RemovedPath         = Prefix + "/removed"
+	UndeleteProjectPath = ProjectPath + "/undelete"
+
 	MembersPath            = ProjectPath + "/members"
 	MemberPath             = MembersPath + "/{person}"
 	ProjectInvitationsPath = ProjectPath + "/invitations"
@@ -60,6 +63,7 @@ const (
 	RescuePath     = BranchPath + "/rescue"
 	RescueRunPath  = RescuePath + "/apply"
 	RenamePath     = BranchPath + "/rename"
+	UndeletePath   = BranchPath + "/undelete"
 	ExtensionsPath = BranchPath + "/extensions"
 
 	SQLPath      = BranchPath + "/sql"

@@ -59,11 +59,6 @@ func (c *Client) ResetBranch(ctx context.Context, ref holdfast.BranchRef) (Job, 
 	return call[Job](ctx, c, http.MethodPost, refPath(ResetPath, ref), nil)
 }
 
-// DeleteBranch begins to delete a preview branch.
-func (c *Client) DeleteBranch(ctx context.Context, ref holdfast.BranchRef) (Job, error) {
-	return call[Job](ctx, c, http.MethodDelete, refPath(BranchPath, ref), nil)
-}
-
 // MaskRules lists a project's masking rules.
 func (c *Client) MaskRules(ctx context.Context, project string) ([]MaskRule, error) {
 	return list[MaskRule](ctx, c, Path(MaskPath, project))

@@ -253,6 +253,14 @@ func checkGrant(who holdfast.Principal, ask NewToken, project holdfast.ProjectID
 	return nil
 }
 
+// checkRemoval refuses who may not remove a branch for good at once. An agent removes previews so that they can be brought back.
+func checkRemoval(who holdfast.Principal, now bool) error {
+	if now && who.Kind == holdfast.AgentToken {
+		return &holdfast.Error{Kind: holdfast.NotAllowed, Message: "an agent may not remove anything for good at once", Hint: "remove it without `now`: it is kept for seven days"}
+	}
+	return nil
+}
+
 func refused(who holdfast.Principal, want holdfast.Right, what string) error {
 	hint := "use a token with that right; `holdfast token create --right` makes one"
 	if who.Kind == holdfast.PersonKind {

@@ -63,7 +63,7 @@ func (p *Platform) openFleet(ctx context.Context, c fleet.Config) error {
 	}
 	var specs []fleet.Spec
 	for _, b := range branches {
-		if b.State == store.Ready && b.DeletedAt.IsZero() {
+		if b.State == store.Ready && b.DeletedAt.IsZero() || b.Removed() {
 			specs = append(specs, spec(b))
 		}
 	}

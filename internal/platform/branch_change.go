@@ -66,21 +66,7 @@ const deleteBranchJob = "delete_branch"
 
 type deleteBranchInput struct{ BranchID holdfast.BranchID }
 
-// DeleteBranch deletes a preview branch with its data. Its name is free and its door closed at once.
-func (p *Platform) DeleteBranch(ctx context.Context, who holdfast.Principal, ref holdfast.BranchRef) (holdfast.Job, error) {
-	b, err := p.findBranch(ctx, who, ref, holdfast.MayWrite)
-	if err != nil {
-		return holdfast.Job{}, err
-	}
-	switch {
-	case b.Environment != holdfast.Preview:
-		return holdfast.Job{}, &holdfast.Error{Kind: holdfast.NotAllowed, Message: fmt.Sprintf("%s is the project's %s and goes with the project only", ref, b.Environment)}
-	case b.Protected:
-		return holdfast.Job{}, &holdfast.Error{Kind: holdfast.NotAllowed, Message: ref.String() + " is protected", Hint: "take the protection away first: `holdfast branch protect --off " + ref.String() + "`"}
-	}
-	return p.deleteBranch(ctx, who, b, "asked")
-}
-
+// deleteBranch deletes a branch with its data for good, unless it was brought back meanwhile.
 func (p *Platform) deleteBranch(ctx context.Context, who holdfast.Principal, b store.Branch, why string) (holdfast.Job, error) {
 	job, err := p.jobs.newJob(who, deleteBranchJob, b.Ref().String(), deleteBranchInput{BranchID: b.ID})
 	if err != nil {
@@ -92,8 +78,8 @@ func (p *Platform) deleteBranch(ctx context.Context, who holdfast.Principal, b s
 		if err != nil {
 			return err
 		}
-		if !now.DeletedAt.IsZero() && b.DeletedAt.IsZero() {
-			return &holdfast.Error{Kind: holdfast.Conflict, Message: b.Ref().String() + " is being deleted already"}
+		if now.DeletedAt.IsZero() != b.DeletedAt.IsZero() {
+			return &holdfast.Error{Kind: holdfast.Conflict, Message: b.Ref().String() + " was deleted or brought back meanwhile"}
 		}
 		if now.DeletedAt.IsZero() {
 			now.DeletedAt = p.now()
@@ -133,7 +119,7 @@ func (p *Platform) runDeleteBranch(ctx context.Context, r *run) (any, error) {
 	if err := p.fleet.Remove(ctx, fleet.Spec{ID: input.BranchID}); err != nil {
 		return nil, err
 	}
-	if b.KeepsHistory() { // a preview that did; its history ends with it
+	if b.Environment == holdfast.Preview && b.KeepsHistory() { // its history ends with it; that of the others ends with its window
 		if err := p.eraseHistory(ctx, b.ProjectID, b.ID); err != nil {
 			return nil, err
 		}
@@ -283,11 +269,13 @@ func (p *Platform) expireOnce(ctx context.Context) error {
 		expired := !b.ExpiresAt.IsZero() && !b.ExpiresAt.After(p.now()) && !b.Protected && b.DeletedAt.IsZero()
 		// A deletion that failed, as when the disk did, is tried again until nothing is left.
 		left := !b.DeletedAt.IsZero()
-		if b.State != store.Ready || busy[b.ID] {
+		if b.State != store.Ready || busy[b.ID] || left && b.PurgeAt.After(p.now()) {
 			continue
 		}
 		var why string
 		switch {
+		case left && !b.PurgeAt.IsZero():
+			why = "it was removed and not brought back"
 		case left:
 			why = "the last attempt failed"
 		case expired:
@@ -301,5 +289,5 @@ func (p *Platform) expireOnce(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return p.purgeProjects(ctx, all)
 }

@@ -121,10 +121,10 @@ func TestABranchIsRenamedProtectedExpiredAndCollected(t *testing.T) {
 	if _, err := p.ChangeBranch(t.Context(), admin, two, BranchChange{Protected: &yes}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.DeleteBranch(t.Context(), admin, two); holdfast.KindOf(err) != holdfast.NotAllowed {
+	if _, err := p.DeleteBranch(t.Context(), admin, two, Removal{}); holdfast.KindOf(err) != holdfast.NotAllowed {
 		t.Errorf("a protected branch: %v", err)
 	}
-	if _, err := p.DeleteBranch(t.Context(), admin, ref(t, "shop/production")); holdfast.KindOf(err) != holdfast.NotAllowed {
+	if _, err := p.DeleteBranch(t.Context(), admin, ref(t, "shop/production"), Removal{}); holdfast.KindOf(err) != holdfast.NotAllowed {
 		t.Errorf("production: %v", err)
 	}
 	p.now = func() time.Time { return time.Now().Add(2 * time.Hour) }

@@ -103,7 +103,7 @@ func (p *Platform) removeStraySnapshots(ctx context.Context, alive []store.Branc
 	}
 	known := map[string]bool{}
 	for _, b := range alive {
-		known[string(b.ID)] = hasHistory(b)
+		known[string(b.ID)] = b.KeepsHistory() && (b.State == store.Ready || !b.DeletedAt.IsZero())
 	}
 	for _, entry := range entries {
 		if !known[entry.Name()] {

@@ -81,12 +81,13 @@ func TestAPreviewKeepsItsHistoryWhenAskedTo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if job, err = p.DeleteBranch(t.Context(), admin, try); err == nil {
+	if job, err = p.DeleteBranch(t.Context(), admin, try, Removal{Now: true, Confirm: "shop/try", NoBackup: true}); err == nil {
 		_, err = p.jobs.wait(t.Context(), job.ID)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
+	purged(t, p, b.ID)
 	for _, path := range []string{filepath.Join(h.repository, "branches", string(b.ID)), filepath.Join(h.spool, string(b.ID))} {
 		left := 0
 		_ = filepath.WalkDir(path, func(_ string, d os.DirEntry, err error) error { // what is not there has no files

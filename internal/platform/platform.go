@@ -123,6 +123,7 @@ func Open(ctx context.Context, c Config) (*Platform, error) {
 	p.jobs.kinds[rehearseJob] = jobKind{run: p.runRehearse, undo: p.undoRehearse}
 	p.jobs.kinds[rescueJob] = jobKind{run: p.runRescue}
 	p.jobs.kinds[renameBranchJob] = jobKind{run: p.runRenameBranch, undo: p.undoRenameBranch}
+	p.jobs.kinds[removeJob] = jobKind{run: p.runRemove, undo: p.undoRemove}
 	p.backupJobs()
 	if err := p.directory.load(ctx, p.store); err != nil {
 		return nil, err

@@ -74,6 +74,9 @@ func (p *Platform) CreateProject(ctx context.Context, who holdfast.Principal, as
 		if _, err := tx.ProjectByName(ask.Name); err == nil {
 			return &holdfast.Error{Kind: holdfast.Conflict, Message: "project " + ask.Name + " exists already"}
 		}
+		if err := nameIsFree(tx, ask.Name); err != nil {
+			return err
+		}
 		if err := p.insertProject(tx, input, major); err != nil {
 			return err
 		}

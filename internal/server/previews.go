@@ -64,9 +64,9 @@ func (s *Server) previewRoutes() {
 		func(ctx context.Context, who holdfast.Principal, in *BranchPath) (holdfast.Job, error) {
 			return p.ResetBranch(ctx, who, in.ref())
 		})
-	addJob(s, route{method: http.MethodDelete, path: api.BranchPath, id: "delete-branch", rule: toTendPreviews, tag: "branches", summary: "Delete a preview branch with its data"},
-		func(ctx context.Context, who holdfast.Principal, in *BranchPath) (holdfast.Job, error) {
-			return p.DeleteBranch(ctx, who, in.ref())
+	addJob(s, route{method: http.MethodDelete, path: api.BranchPath, id: "delete-branch", rule: toTendPreviews, tag: "branches", summary: "Remove a preview branch", about: removalAbout},
+		func(ctx context.Context, who holdfast.Principal, in *removeBranchInput) (holdfast.Job, error) {
+			return p.DeleteBranch(ctx, who, in.ref(), in.removal())
 		})
 	addList(s, route{method: http.MethodGet, path: api.MaskPath, id: "list-mask-rules", rule: toSee, tag: "masking", summary: "How masked branches are masked"},
 		func(ctx context.Context, who holdfast.Principal, in *projectInput) ([]api.MaskRule, error) {

@@ -127,6 +127,7 @@ func addJob[I any](s *Server, r route, handle func(context.Context, holdfast.Pri
 func (s *Server) routes() {
 	s.installationRoutes()
 	s.projectRoutes()
+	s.removalRoutes()
 	s.branchRoutes()
 	s.previewRoutes()
 	s.historyRoutes()

@@ -10,22 +10,28 @@ import (
 // Branch is a branch's row.
 type Branch struct {
 	holdfast.Branch
-	State string
+	State   string
+	PurgeAt time.Time // when a branch that somebody removed is purged; zero beside DeletedAt: at once
+}
+
+// Removed says whether the branch was removed and is kept whole, so that it can be brought back.
+func (b Branch) Removed() bool {
+	return b.State == Ready && !b.DeletedAt.IsZero() && !b.PurgeAt.IsZero()
 }
 
 const selectBranch = `SELECT b.id, b.project_id, p.name, b.name, b.environment, b.parent, b.major, b.state, b.settings, b.protected, b.look, b.masked, b.schema_only, b.production_rows,
-	b.created_at, b.expires_at, b.deleted_at FROM branches b JOIN projects p ON p.id = b.project_id `
+	b.created_at, b.expires_at, b.deleted_at, b.purge_at FROM branches b JOIN projects p ON p.id = b.project_id `
 
 func scanBranch(row scanner) (Branch, error) {
 	var b Branch
 	var settings string
-	var created, expires, deleted int64
+	var created, expires, deleted, purge int64
 	err := row.Scan(&b.ID, &b.ProjectID, &b.Project, &b.Name, &b.Environment, &b.Parent, &b.Major, &b.State, &settings, &b.Protected, &b.Look, &b.Masked, &b.SchemaOnly, &b.ProductionRows,
-		&created, &expires, &deleted)
+		&created, &expires, &deleted, &purge)
 	if err != nil {
 		return b, err
 	}
-	b.CreatedAt, b.ExpiresAt, b.DeletedAt = fromMicros(created), fromMicros(expires), fromMicros(deleted)
+	b.CreatedAt, b.ExpiresAt, b.DeletedAt, b.PurgeAt = fromMicros(created), fromMicros(expires), fromMicros(deleted), fromMicros(purge)
 	return b, json.Unmarshal([]byte(settings), &b.Settings)
 }
 
@@ -69,8 +75,8 @@ func (tx *Tx) UpdateBranch(b Branch) error {
 		return err
 	}
 	return tx.must("branch "+string(b.ID), `UPDATE branches SET name = ?, environment = ?, parent = ?, state = ?, settings = ?, protected = ?,
-		expires_at = ?, deleted_at = ? WHERE id = ?`,
-		b.Name, b.Environment, b.Parent, b.State, string(settings), b.Protected, toMicros(b.ExpiresAt), toMicros(b.DeletedAt), b.ID)
+		expires_at = ?, deleted_at = ?, purge_at = ? WHERE id = ?`,
+		b.Name, b.Environment, b.Parent, b.State, string(settings), b.Protected, toMicros(b.ExpiresAt), toMicros(b.DeletedAt), toMicros(b.PurgeAt), b.ID)
 }
 
 // EraseBranch removes a branch and its credentials. Absent is fine.

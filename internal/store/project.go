@@ -13,26 +13,27 @@ const (
 	Purged   = "purged" // deleted, and nothing of it is left on this machine
 )
 
-const projectColumns = `id, name, major, state, created_at, deleted_at`
+const projectColumns = `id, name, major, state, created_at, deleted_at, purge_at`
 
 // Project is a project's row.
 type Project struct {
 	holdfast.Project
-	State string
+	State   string
+	PurgeAt time.Time // when a removed project is purged
 }
 
 func scanProject(row scanner) (Project, error) {
 	var p Project
-	var created, deleted int64
-	err := row.Scan(&p.ID, &p.Name, &p.Major, &p.State, &created, &deleted)
-	p.CreatedAt, p.DeletedAt = fromMicros(created), fromMicros(deleted)
+	var created, deleted, purge int64
+	err := row.Scan(&p.ID, &p.Name, &p.Major, &p.State, &created, &deleted, &purge)
+	p.CreatedAt, p.DeletedAt, p.PurgeAt = fromMicros(created), fromMicros(deleted), fromMicros(purge)
 	return p, err
 }
 
 // InsertProject adds a project; Conflict when its name is taken.
 func (tx *Tx) InsertProject(p Project) error {
-	return tx.exec(`INSERT INTO projects (`+projectColumns+`) VALUES (?, ?, ?, ?, ?, ?)`,
-		p.ID, p.Name, p.Major, p.State, toMicros(p.CreatedAt), toMicros(p.DeletedAt))
+	return tx.exec(`INSERT INTO projects (`+projectColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		p.ID, p.Name, p.Major, p.State, toMicros(p.CreatedAt), toMicros(p.DeletedAt), toMicros(p.PurgeAt))
 }
 
 // Projects lists the projects that are not deleted, by name.
@@ -42,7 +43,7 @@ func (tx *Tx) Projects() ([]Project, error) {
 
 // DeletedProjects lists the projects that were deleted and not yet purged, the last deleted first.
 func (tx *Tx) DeletedProjects() ([]Project, error) {
-	return collect(tx, scanProject, `SELECT `+projectColumns+` FROM projects WHERE deleted_at > 0 ORDER BY deleted_at DESC`)
+	return collect(tx, scanProject, `SELECT `+projectColumns+` FROM projects WHERE deleted_at > 0 AND state <> 'purged' ORDER BY deleted_at DESC`)
 }
 
 // ProjectByName finds a project that is not deleted.
@@ -60,9 +61,9 @@ func (tx *Tx) SetProjectState(id holdfast.ProjectID, state string) error {
 	return tx.must("project "+string(id), `UPDATE projects SET state = ? WHERE id = ?`, state, id)
 }
 
-// SetProjectDeleted marks a project deleted at a time; the zero time brings it back.
-func (tx *Tx) SetProjectDeleted(id holdfast.ProjectID, at time.Time) error {
-	return tx.must("project "+string(id), `UPDATE projects SET deleted_at = ? WHERE id = ?`, toMicros(at), id)
+// SetProjectDeleted marks a project deleted at a time, to be purged at another; zero times bring it back.
+func (tx *Tx) SetProjectDeleted(id holdfast.ProjectID, at, purge time.Time) error {
+	return tx.must("project "+string(id), `UPDATE projects SET deleted_at = ?, purge_at = ? WHERE id = ?`, toMicros(at), toMicros(purge), id)
 }
 
 // EraseProject removes a project with its branches, locations, keys, rules and publishes. Absent is fine.

@@ -74,7 +74,7 @@ func TestANameIsFreeAgainOnceItsBearerIsDeleted(t *testing.T) {
 	if err := s.Update(t.Context(), again); holdfast.KindOf(err) != holdfast.Conflict {
 		t.Errorf("a second shop gave %v, want a conflict", err)
 	}
-	update(t, s, func(tx *store.Tx) error { return tx.SetProjectDeleted("p1", time.Unix(2, 0)) })
+	update(t, s, func(tx *store.Tx) error { return tx.SetProjectDeleted("p1", time.Unix(2, 0), time.Unix(3, 0)) })
 	update(t, s, again)
 }
 
