@@ -282,7 +282,7 @@ func (p *Platform) setRemoved(ctx context.Context, input removeInput, to func(de
 // nameIsFree refuses the name of a removed project: it is kept so that the project can come back under it. A branch's name is free.
 func nameIsFree(tx *store.Tx, name string) error {
 	removed, err := tx.DeletedProjects()
-	if slices.ContainsFunc(removed, func(r store.Project) bool { return r.Name == name }) {
+	if slices.ContainsFunc(removed, func(r store.Project) bool { return r.Name == name && r.State != store.Purged }) {
 		return &holdfast.Error{Kind: holdfast.Conflict, Message: "the name " + name + " is kept for a project that was removed", Hint: "bring it back with `holdfast undelete " + name + "`, or choose another name"}
 	}
 	return err

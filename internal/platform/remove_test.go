@@ -129,6 +129,37 @@ func TestARemovedProjectComesBackWholeAfterSixDaysAndIsPurgedAfterSeven(t *testi
 	create(t, p, NewProject{Name: "shop"})
 }
 
+// The keys and locations of a purged project are needed as long as it has portable backups, and no longer.
+func TestAPurgedProjectStaysForItsBackupsOnly(t *testing.T) {
+	p := newHome(t).open(t)
+	create(t, p, NewProject{Name: "shop"})
+	b := mustFind(t, p, ref(t, "shop/production"))
+	job, err := p.DeleteProject(t.Context(), admin, "shop", Removal{Now: true, Confirm: "shop"})
+	done(t, p, job, err)
+	state := func() string {
+		if err := p.expireOnce(t.Context()); err != nil && holdfast.KindOf(err) != holdfast.Conflict {
+			t.Fatal(err)
+		}
+		var project store.Project
+		err := p.store.View(t.Context(), func(tx *store.Tx) (err error) { project, err = tx.Project(b.ProjectID); return err })
+		if err != nil && holdfast.KindOf(err) != holdfast.NotFound {
+			t.Fatal(err)
+		}
+		return project.State
+	}
+	eventually(t, "the project is purged", func() bool { return state() == store.Purged })
+	backups, err := p.Backups(t.Context(), admin, "shop", "")
+	if err != nil || len(backups) != 2 {
+		t.Fatalf("the final backups: %v, %v", backups, err)
+	}
+	for _, made := range backups {
+		if err := p.DeleteBackup(t.Context(), admin, string(made.ID), true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the project is erased", func() bool { return state() == "" })
+}
+
 // A control plane that is killed between the decision and the stop leaves servers running and the job unfinished, as made here by hand. The
 // next one completes the removal.
 func TestARemovalThatIsKilledIsCompleted(t *testing.T) {

@@ -50,7 +50,7 @@ func (p *Platform) UndeleteProject(ctx context.Context, who holdfast.Principal, 
 		if err != nil {
 			return err
 		}
-		if i := slices.IndexFunc(removed, func(r store.Project) bool { return r.Name == name }); i >= 0 {
+		if i := slices.IndexFunc(removed, func(r store.Project) bool { return r.Name == name && r.State != store.Purged }); i >= 0 {
 			project = removed[i]
 		} else if project, err = tx.ProjectByName(name); err != nil {
 			return err
@@ -172,7 +172,7 @@ func (p *Platform) purgeProjects(ctx context.Context, branches []store.Branch) e
 			continue
 		}
 		for _, b := range branches {
-			if b.ProjectID == project.ID && b.Environment != holdfast.Preview {
+			if b.ProjectID == project.ID && b.Environment != holdfast.Preview && project.State != store.Purged {
 				if err := p.eraseHistory(ctx, project.ID, b.ID); err != nil {
 					return err
 				}
@@ -181,7 +181,7 @@ func (p *Platform) purgeProjects(ctx context.Context, branches []store.Branch) e
 		err := p.store.Update(ctx, func(tx *store.Tx) error {
 			backups, err := tx.Backups(project.ID)
 			switch {
-			case err != nil:
+			case err != nil || len(backups) > 0 && project.State == store.Purged:
 				return err
 			case len(backups) > 0:
 				err = tx.SetProjectState(project.ID, store.Purged)

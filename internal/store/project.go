@@ -41,9 +41,9 @@ func (tx *Tx) Projects() ([]Project, error) {
 	return collect(tx, scanProject, `SELECT `+projectColumns+` FROM projects WHERE deleted_at = 0 ORDER BY name`)
 }
 
-// DeletedProjects lists the projects that were deleted and not yet purged, the last deleted first.
+// DeletedProjects lists the projects that were deleted and not erased, the last deleted first. Of one that is Purged only backups are left.
 func (tx *Tx) DeletedProjects() ([]Project, error) {
-	return collect(tx, scanProject, `SELECT `+projectColumns+` FROM projects WHERE deleted_at > 0 AND state <> 'purged' ORDER BY deleted_at DESC`)
+	return collect(tx, scanProject, `SELECT `+projectColumns+` FROM projects WHERE deleted_at > 0 ORDER BY deleted_at DESC`)
 }
 
 // ProjectByName finds a project that is not deleted.
@@ -66,7 +66,7 @@ func (tx *Tx) SetProjectDeleted(id holdfast.ProjectID, at, purge time.Time) erro
 	return tx.must("project "+string(id), `UPDATE projects SET deleted_at = ?, purge_at = ? WHERE id = ?`, toMicros(at), toMicros(purge), id)
 }
 
-// EraseProject removes a project with its branches, locations, keys, rules and publishes. Absent is fine.
+// EraseProject removes a project with its branches, locations, keys, rules, schedules and publishes. Absent is fine.
 func (tx *Tx) EraseProject(id holdfast.ProjectID) error {
 	branches, err := collect(tx, scanBranch, selectBranch+`WHERE b.project_id = ?`, id)
 	if err != nil {
@@ -80,7 +80,7 @@ func (tx *Tx) EraseProject(id holdfast.ProjectID) error {
 	if err := tx.erasePublishes(id); err != nil {
 		return err
 	}
-	for _, table := range []string{"locations", "project_keys", "mask_rules"} {
+	for _, table := range []string{"locations", "project_keys", "mask_rules", "schedules", "backup_settings"} {
 		if err := tx.exec(`DELETE FROM `+table+` WHERE project_id = ?`, id); err != nil {
 			return err
 		}
