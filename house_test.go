@@ -19,7 +19,7 @@ const module = "github.com/holdfast/holdfast"
 var arrows = map[string][]string{
 	".":                      {},
 	"console":                {},
-	"adminbackup":            {"internal/backup"},
+	"adminbackup":            {"internal/backup", "internal/api"},
 	"internal/platform":      {"internal/fleet", "internal/history", "internal/backup", "internal/schema", "internal/publish", "internal/volume", "internal/store", "internal/schedule", "internal/rows", "internal/identity", "internal/egress"},
 	"internal/fleet":         {"internal/postgres", "internal/volume"},
 	"internal/history":       {"internal/postgres", "internal/volume", "internal/blob"},
