@@ -156,7 +156,7 @@ func (s *snapshot) dumpCSVRest(ctx context.Context, c *csvWriter, manifest *csvM
 			owners = append(owners, t.OID)
 		}
 	}
-	sequences, err := readSequences(ctx, s.conn, owners)
+	sequences, err := readSequences(ctx, pgxSession{s.conn}, owners)
 	if err != nil {
 		return err
 	}

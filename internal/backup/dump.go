@@ -39,6 +39,11 @@ type DumpRequest struct {
 // with an error and the backup as failed, with the tool's last lines, and no bytes left. When the program is killed in
 // between, the manifest stays in progress until Settle.
 func (t Tools) Dump(ctx context.Context, req DumpRequest) (holdfast.Backup, error) {
+	return makeBackup(ctx, req, t.dump)
+}
+
+// makeBackup claims the backup's name, lets dump write it, and ends it in a clear state.
+func makeBackup(ctx context.Context, req DumpRequest, dump func(context.Context, *DumpRequest, *holdfast.Backup) error) (holdfast.Backup, error) {
 	b := req.Backup
 	if err := b.Options.Validate(); err != nil {
 		return b, err
@@ -60,7 +65,7 @@ func (t Tools) Dump(ctx context.Context, req DumpRequest) (holdfast.Backup, erro
 	if req.Started != nil {
 		req.Started(b)
 	}
-	if err := t.dump(ctx, &req, &b); err != nil {
+	if err := dump(ctx, &req, &b); err != nil {
 		return fail(ctx, b, &req, err), fmt.Errorf("back up %s: %w", req.Database.Name, err)
 	}
 	return b, nil

@@ -3,8 +3,6 @@ package backup
 import (
 	"context"
 	"fmt"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // encodingKind is how a value of a column stands in JSON.
@@ -43,24 +41,20 @@ const (
 	oidInt8, oidText, oidDate, oidJSON, oidNumeric = 20, 25, 1082, 114, 1700
 )
 
-func readTypes(ctx context.Context, conn *pgx.Conn) (pgTypes, error) {
-	rows, err := conn.Query(ctx, `
-		SELECT t.oid, t.typbasetype, CASE WHEN t.typoutput = 'pg_catalog.array_out'::regproc THEN t.typelem ELSE 0 END, ascii(t.typdelim::text)
-		FROM pg_catalog.pg_type t WHERE t.typtype = 'd' OR t.typoutput = 'pg_catalog.array_out'::regproc OR t.typdelim <> ','`)
-	if err != nil {
-		return nil, fmt.Errorf("list the types: %w", err)
-	}
+func readTypes(ctx context.Context, conn session) (pgTypes, error) {
 	types := pgTypes{}
 	var (
 		oid       uint32
 		typ       pgType
 		delimiter int32
 	)
-	_, err = pgx.ForEachRow(rows, []any{&oid, &typ.base, &typ.element, &delimiter}, func() error {
+	err := conn.each(ctx, []any{&oid, &typ.base, &typ.element, &delimiter}, func() error {
 		typ.delimiter = byte(delimiter)
 		types[oid] = typ
 		return nil
-	})
+	}, `
+		SELECT t.oid, t.typbasetype, CASE WHEN t.typoutput = 'pg_catalog.array_out'::regproc THEN t.typelem ELSE 0::oid END, ascii(t.typdelim::text)
+		FROM pg_catalog.pg_type t WHERE t.typtype = 'd' OR t.typoutput = 'pg_catalog.array_out'::regproc OR t.typdelim <> ','`)
 	if err != nil {
 		return nil, fmt.Errorf("list the types: %w", err)
 	}

@@ -128,7 +128,7 @@ func (s *snapshot) dumpRest(ctx context.Context, j *JSONWriter, options holdfast
 			owners = append(owners, t.OID)
 		}
 	}
-	sequences, err := readSequences(ctx, s.conn, owners)
+	sequences, err := readSequences(ctx, pgxSession{s.conn}, owners)
 	if err != nil {
 		return 0, err
 	}
@@ -164,9 +164,14 @@ type sequence struct {
 func (s sequence) String() string { return holdfast.QuoteQualified(s.Schema, s.Name) }
 
 // readSequences lists the user's sequences; when owners is not nil, only those that feed a column of these tables.
-func readSequences(ctx context.Context, conn *pgx.Conn, owners []uint32) ([]sequence, error) {
-	rows, err := conn.Query(ctx, `
-		SELECT n.nspname, c.relname, coalesce(d.refobjid, 0), coalesce(a.attname, ''), q.seqmin, q.seqmax, q.seqincrement
+func readSequences(ctx context.Context, conn session, owners []uint32) ([]sequence, error) {
+	var all []sequence
+	var s sequence
+	err := conn.each(ctx, []any{&s.Schema, &s.Name, &s.Table, &s.Column, &s.Min, &s.Max, &s.Step}, func() error {
+		all = append(all, s)
+		return nil
+	}, `
+		SELECT n.nspname, c.relname, coalesce(d.refobjid, 0::oid), coalesce(a.attname, ''), q.seqmin, q.seqmax, q.seqincrement
 		FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_sequence q ON q.seqrelid = c.oid
 		LEFT JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.objsubid = 0
 		     AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0
@@ -175,20 +180,13 @@ func readSequences(ctx context.Context, conn *pgx.Conn, owners []uint32) ([]sequ
 		  AND ($1::oid[] IS NULL OR d.refobjid = ANY($1::oid[]))
 		  AND (EXISTS (SELECT FROM pg_catalog.pg_extension e WHERE c.oid = ANY(e.extconfig))
 		       OR NOT EXISTS (SELECT FROM pg_catalog.pg_depend x WHERE x.classid = 'pg_catalog.pg_class'::regclass AND x.objid = c.oid AND x.deptype = 'e'))
-		ORDER BY 1, 2`, owners)
-	if err != nil {
-		return nil, fmt.Errorf("list the sequences: %w", err)
-	}
-	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (s sequence, err error) {
-		err = row.Scan(&s.Schema, &s.Name, &s.Table, &s.Column, &s.Min, &s.Max, &s.Step)
-		return s, err
-	})
+		ORDER BY 1, 2`, oidList(owners))
 	if err != nil {
 		return nil, fmt.Errorf("list the sequences: %w", err)
 	}
 	for i := range all {
 		s := &all[i]
-		if err := conn.QueryRow(ctx, "SELECT last_value, is_called FROM "+s.String()).Scan(&s.LastValue, &s.IsCalled); err != nil {
+		if err := conn.each(ctx, []any{&s.LastValue, &s.IsCalled}, func() error { return nil }, "SELECT last_value, is_called FROM "+s.String()); err != nil {
 			return nil, fmt.Errorf("read the sequence %s: %w", s, explain(err))
 		}
 	}

@@ -216,3 +216,30 @@ func (c closers) Close() error {
 	}
 	return err
 }
+
+// Preview reads some rows of one table of a completed backup in JSON as Tools.Preview does, but from where it is kept.
+func (c *Catalogue) Preview(ctx context.Context, b holdfast.Backup, table string, offset, limit int64) (PreviewPage, error) {
+	pattern, err := holdfast.ParseTablePattern(table)
+	if err != nil {
+		return PreviewPage{}, err
+	}
+	r, err := c.Open(ctx, b)
+	if err != nil {
+		return PreviewPage{}, err
+	}
+	defer r.Close()
+	plain, _, err := unpack(stoppable{ctx, r})
+	if err != nil {
+		return PreviewPage{}, err
+	}
+	defer plain.Close()
+	v := &preview{wants: pattern.Matches, skip: offset, limit: limit}
+	err = v.json(plain)
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	if err == nil && !v.found {
+		err = &holdfast.Error{Kind: holdfast.NotFound, Message: fmt.Sprintf("the backup holds no rows of a table called %s", table)}
+	}
+	return v.page, err
+}

@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -72,9 +74,29 @@ func (t Table) copyOut(options string) string {
 // readTables lists the user's tables, partitioned ones too, sorted by name. Of an extension's tables only those appear whose rows
 // the extension leaves to the user (pg_extension_config_dump).
 func readTables(ctx context.Context, conn *pgx.Conn) ([]Table, error) {
-	rows, err := conn.Query(ctx, `
+	return listTables(ctx, pgxSession{conn})
+}
+
+func listTables(ctx context.Context, conn session) ([]Table, error) {
+	var (
+		tables  []Table
+		t       Table
+		parents string
+	)
+	err := conn.each(ctx, []any{&t.OID, &t.Schema, &t.Name, &t.Partitioned, &t.Partition, &t.Filter, &t.Bytes, &parents}, func() error {
+		row := t
+		for _, oid := range strings.Fields(parents) {
+			n, err := strconv.ParseUint(oid, 10, 32)
+			if err != nil {
+				return err
+			}
+			row.Parents = append(row.Parents, uint32(n))
+		}
+		tables = append(tables, row)
+		return nil
+	}, `
 		SELECT c.oid, n.nspname, c.relname, c.relkind = 'p', c.relispartition, coalesce(ext.condition, ''), coalesce(pg_catalog.pg_total_relation_size(c.oid), 0),
-		       ARRAY(SELECT i.inhparent FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid ORDER BY i.inhseqno)
+		       pg_catalog.array_to_string(ARRAY(SELECT i.inhparent FROM pg_catalog.pg_inherits i WHERE i.inhrelid = c.oid ORDER BY i.inhseqno), ' ')
 		FROM pg_catalog.pg_class c
 		JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 		LEFT JOIN (SELECT config.oid, config.condition FROM pg_catalog.pg_extension e, unnest(e.extconfig, e.extcondition) AS config(oid, condition)) ext ON ext.oid = c.oid
@@ -83,19 +105,12 @@ func readTables(ctx context.Context, conn *pgx.Conn) ([]Table, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list the tables: %w", err)
 	}
-	tables, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (t Table, err error) {
-		err = row.Scan(&t.OID, &t.Schema, &t.Name, &t.Partitioned, &t.Partition, &t.Filter, &t.Bytes, &t.Parents)
-		return t, err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list the tables: %w", err)
-	}
 	slices.SortFunc(tables, func(a, b Table) int { return cmp.Or(cmp.Compare(a.Schema, b.Schema), cmp.Compare(a.Name, b.Name)) })
 	return tables, readColumns(ctx, conn, tables)
 }
 
 // readColumns fills in the tables' columns.
-func readColumns(ctx context.Context, conn *pgx.Conn, tables []Table) error {
+func readColumns(ctx context.Context, conn session, tables []Table) error {
 	types, err := readTypes(ctx, conn)
 	if err != nil {
 		return err
@@ -105,18 +120,12 @@ func readColumns(ctx context.Context, conn *pgx.Conn, tables []Table) error {
 	for i := range tables {
 		byOID[tables[i].OID], oids[i] = &tables[i], tables[i].OID
 	}
-	rows, err := conn.Query(ctx, `
-		SELECT a.attrelid, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.atttypid, a.attidentity <> '', a.attidentity = 'a', a.attnotnull, a.atthasdef, a.attgenerated <> ''
-		FROM pg_catalog.pg_attribute a WHERE a.attrelid = ANY($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum`, oids)
-	if err != nil {
-		return fmt.Errorf("list the columns: %w", err)
-	}
 	var (
 		table, typ uint32
 		column     Column
 		generated  bool
 	)
-	_, err = pgx.ForEachRow(rows, []any{&table, &column.Name, &column.Type, &typ, &column.Identity, &column.Always, &column.NotNull, &column.Default, &generated}, func() error {
+	err = conn.each(ctx, []any{&table, &column.Name, &column.Type, &typ, &column.Identity, &column.Always, &column.NotNull, &column.Default, &generated}, func() error {
 		t := byOID[table]
 		if generated {
 			t.Generated = append(t.Generated, column.Name)
@@ -125,7 +134,9 @@ func readColumns(ctx context.Context, conn *pgx.Conn, tables []Table) error {
 		column.enc = types.encoding(typ)
 		t.Columns = append(t.Columns, column)
 		return nil
-	})
+	}, `
+		SELECT a.attrelid, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod), a.atttypid, a.attidentity <> '', a.attidentity = 'a', a.attnotnull, a.atthasdef, a.attgenerated <> ''
+		FROM pg_catalog.pg_attribute a WHERE a.attrelid = ANY($1::oid[]) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum`, oidList(oids))
 	if err != nil {
 		return fmt.Errorf("list the columns: %w", err)
 	}
