@@ -62,7 +62,7 @@ func TestConsole(t *testing.T) {
 			t.Errorf("the new password does not work: %v", err)
 		}
 	})
-	for _, name := range []string{"sql", "branches", "production", "text-stays-text", "job", "session", "phone", "keyboard"} {
+	for _, name := range []string{"sql", "branches", "data", "history", "backups", "production", "text-stays-text", "job", "session", "phone", "keyboard"} {
 		t.Run(name, func(t *testing.T) { b.run(t, name, &struct{}{}) })
 	}
 	t.Run("no secret reached the log", func(t *testing.T) { s.searchLog(t) })

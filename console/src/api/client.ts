@@ -22,7 +22,7 @@ import type {
 
 const prefix = '/api/v1'
 
-type Options = { body?: unknown; signal?: AbortSignal; token?: string; accept?: string }
+type Options = { body?: unknown; signal?: AbortSignal; token?: string; accept?: string; prefix?: string }
 
 export async function send(method: string, path: string, options: Options = {}): Promise<Response> {
   const headers: Record<string, string> = { Accept: options.accept ?? 'application/json' }
@@ -34,7 +34,7 @@ export async function send(method: string, path: string, options: Options = {}):
   if (options.body !== undefined) headers['Content-Type'] = 'application/json'
   let response: Response
   try {
-    response = await fetch(prefix + path, {
+    response = await fetch((options.prefix ?? prefix) + path, {
       method,
       headers,
       body: options.body === undefined ? undefined : JSON.stringify(options.body),

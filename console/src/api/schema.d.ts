@@ -101,6 +101,43 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/admin/backups/{id}/report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The last proof that a backup restores */
+        get: operations["backup-report"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/backups/{id}/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Prove that a backup restores
+         * @description On a scratch server: rows, foreign keys, sequences, indexes, pages, roles and a login. A signed report is kept beside the backup.
+         */
+        post: operations["verify-backup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/account": {
         parameters: {
             query?: never;
@@ -747,6 +784,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/branches/{branch}/import": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Bring a foreign database into a branch that is empty
+         * @description The foreign database is looked at first and only read. What came is compared row count by row count, and only then takes its place.
+         */
+        post: operations["import-database"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project}/branches/{branch}/rename": {
         parameters: {
             query?: never;
@@ -890,6 +947,44 @@ export interface paths {
         /** Put back what a branch had before its newest restore */
         post: operations["undo-restore"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/branches/{branch}/schedules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What is done with a branch again and again */
+        get: operations["list-schedules"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/branches/{branch}/schedules/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Add or replace a schedule */
+        put: operations["set-schedule"];
+        post?: never;
+        /**
+         * Forget a schedule
+         * @description What it made stays.
+         */
+        delete: operations["delete-schedule"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1773,6 +1868,12 @@ export interface components {
             newest?: string;
             offsite?: boolean;
         };
+        BackupReport: {
+            /** @description The report as a page for people, in HTML. */
+            page: string;
+            /** @description As docs/formats/backup-report.md describes it; its signature was checked. */
+            report: unknown;
+        };
         BackupStats: {
             branch: string;
             project: string;
@@ -1993,6 +2094,13 @@ export interface components {
              */
             window_seconds: number;
         };
+        ImportDatabase: {
+            /**
+             * @description Its address with the password; kept sealed, and never shown.
+             * @example postgres://user:password@db.example.com/shop?sslmode=require
+             */
+            from: string;
+        };
         Invitation: {
             admin: boolean;
             /** Format: date-time */
@@ -2141,6 +2249,9 @@ export interface components {
         };
         ListPublishEvent: {
             items: components["schemas"]["PublishEvent"][];
+        };
+        ListSchedule: {
+            items: components["schemas"]["Schedule"][];
         };
         ListSession: {
             items: components["schemas"]["Session"][];
@@ -3117,6 +3228,67 @@ export interface components {
             /** @description There are more rows than were asked for, or than fit. */
             truncated: boolean;
         };
+        Schedule: {
+            compression?: string;
+            /** @description Of a backup; custom when left out. */
+            format?: string;
+            /**
+             * Format: int64
+             * @description Begin up to so much later.
+             */
+            jitter_seconds?: number;
+            /** @description Of the last run. */
+            job?: string;
+            /**
+             * Format: int64
+             * @description The newest of each of so many days.
+             */
+            keep_daily?: number;
+            /**
+             * Format: int64
+             * @description So many of the newest.
+             */
+            keep_last?: number;
+            /** Format: int64 */
+            keep_monthly?: number;
+            /**
+             * Format: int64
+             * @description Everything younger than that.
+             */
+            keep_seconds?: number;
+            /** Format: int64 */
+            keep_weekly?: number;
+            /** Format: int64 */
+            keep_yearly?: number;
+            /** Format: date-time */
+            last_run?: string;
+            /**
+             * Format: int64
+             * @description Of all backups of this schedule together.
+             */
+            max_bytes?: number;
+            /** @example weekly dump */
+            name?: string;
+            /** Format: date-time */
+            next?: string;
+            paused?: boolean;
+            /**
+             * @description In words or as five fields of cron.
+             * @example daily at 03:30
+             */
+            rule: string;
+            tables?: string[] | null;
+            /**
+             * @description A drill restores the newest backup on a scratch server and checks it.
+             * @enum {string}
+             */
+            work: "checkpoint" | "backup" | "drill";
+            /**
+             * @description Of the IANA database; UTC when left out.
+             * @example Europe/Berlin
+             */
+            zone?: string;
+        };
         SchemaDiff: {
             /** @example shop/production */
             from: string;
@@ -3556,6 +3728,71 @@ export interface operations {
                 content: {
                     "application/json": Record<string, never>;
                     "application/octet-stream": string;
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "backup-report": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The backup's ID or name. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BackupReport"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "verify-backup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The backup's ID or name. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
                 };
             };
             /** @description Error */
@@ -5062,6 +5299,43 @@ export interface operations {
             };
         };
     };
+    "import-database": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ImportDatabase"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "rename-branch": {
         parameters: {
             query?: never;
@@ -5336,6 +5610,104 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Job"];
                 };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-schedules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListSchedule"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "set-schedule": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Schedule"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "delete-schedule": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Error */
             default: {

@@ -17,6 +17,7 @@ const titles: Record<string, string> = {
   '/jobs': 'Jobs',
   '/activity': 'Activity',
   '/tokens': 'Tokens',
+  '/admin/backups': 'Backups',
   '/server': 'Server',
 }
 

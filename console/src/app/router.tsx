@@ -103,6 +103,18 @@ const settings = createRoute({
   component: lazyRouteComponent(() => import('@/screens/branch-settings'), 'BranchSettings'),
 })
 
+const data = createRoute({
+  getParentRoute: () => branch,
+  path: '/data',
+  component: lazyRouteComponent(() => import('@/screens/data'), 'BranchData'),
+})
+
+const moments = createRoute({
+  getParentRoute: () => branch,
+  path: '/history',
+  component: lazyRouteComponent(() => import('@/screens/history'), 'BranchHistory'),
+})
+
 const sql = createRoute({
   getParentRoute: () => branch,
   path: '/sql',
@@ -139,6 +151,12 @@ const tokens = createRoute({
   component: lazyRouteComponent(() => import('@/screens/tokens'), 'TokensScreen'),
 })
 
+const backups = createRoute({
+  getParentRoute: () => inside,
+  path: '/admin/backups',
+  component: lazyRouteComponent(() => import('@/screens/backups'), 'BackupsScreen'),
+})
+
 const server = createRoute({
   getParentRoute: () => inside,
   path: '/server',
@@ -156,11 +174,12 @@ const tree = root.addChildren([
     project,
     branchList,
     masking,
-    branch.addChildren([overview, sql, settings, extensions]),
+    branch.addChildren([overview, data, sql, moments, settings, extensions]),
     jobs,
     job,
     activity,
     tokens,
+    backups,
     server,
   ]),
 ])

@@ -1,6 +1,7 @@
 import { useQuery } from '@tanstack/react-query'
 import { Link, type LinkProps, useParams } from '@tanstack/react-router'
 import {
+  Archive,
   Boxes,
   Check,
   ChevronsUpDown,
@@ -62,6 +63,9 @@ export function Sidebar({ onHelp }: { onHelp: () => void }) {
           </Item>
           <Item to="/activity" icon={<ScrollText />}>
             Activity
+          </Item>
+          <Item to="/admin/backups" icon={<Archive />}>
+            Backups
           </Item>
           <Item to="/tokens" icon={<KeyRound />}>
             Tokens

@@ -65,8 +65,14 @@ export function BranchScreen() {
         <PartLink branch={branch} to="/projects/$project/branches/$branch" exact>
           Overview
         </PartLink>
+        <PartLink branch={branch} to="/projects/$project/branches/$branch/data">
+          My data
+        </PartLink>
         <PartLink branch={branch} to="/projects/$project/branches/$branch/sql">
           SQL
+        </PartLink>
+        <PartLink branch={branch} to="/projects/$project/branches/$branch/history">
+          History
         </PartLink>
         <PartLink branch={branch} to="/projects/$project/branches/$branch/settings">
           Settings
