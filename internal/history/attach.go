@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
@@ -136,6 +137,10 @@ func (a *Archive) negotiate(ctx context.Context, server *postgres.Server, admin 
 	if err != nil {
 		return nil, err
 	}
+	if sp != nil && server.Elsewhere() && strconv.FormatUint(sp.state.Lineage.SystemID, 10) != system.SystemID {
+		a.alerts.event(NewLineage, "another database cluster answers at the server's address")
+		sp = nil // its marker lies here, not with the data
+	}
 	if st.gap != 0 && sp != nil { // the server no longer has what is missing
 		at = fork{timeline, min(slot, flushed)}
 		if err := sp.skipTo(at.timeline, at.end); err != nil {
@@ -172,7 +177,7 @@ func (a *Archive) negotiate(ctx context.Context, server *postgres.Server, admin 
 // resume finds the lineage that the server's data directory carries on and the place from which its WAL is missing: a timeline
 // and a position on it. The spool is nil when the data is nobody's continuation.
 func (a *Archive) resume(ctx context.Context, server *postgres.Server, way []fork, flushed holdfast.LSN) (*spool, fork, error) {
-	m, err := readMarker(server.DataDir())
+	m, err := a.markerOf(server)
 	if err != nil {
 		return nil, fork{}, err
 	}
@@ -273,11 +278,11 @@ func (a *Archive) addSpool(state tails) (*spool, error) {
 // beginLineage starts the history of a data directory that continues nothing. The marker is written last: a crash before
 // it leaves a lineage without WAL, which hurts nobody.
 func (a *Archive) beginLineage(ctx context.Context, server *postgres.Server, admin *pgx.Conn, system string) (*spool, error) {
-	l := lineage{Version: formatVersion, Began: now(), Major: server.Installation().Major}
+	l := lineage{Version: formatVersion, Began: now()}
 	l.ID = newID(l.Began)
 	var size string
-	if err := admin.QueryRow(ctx, "SELECT setting FROM pg_settings WHERE name = 'wal_segment_size'").Scan(&size); err != nil {
-		return nil, fmt.Errorf("ask for the size of WAL segments: %w", err)
+	if err := admin.QueryRow(ctx, "SELECT setting, current_setting('server_version_num')::int / 10000 FROM pg_settings WHERE name = 'wal_segment_size'").Scan(&size, &l.Major); err != nil {
+		return nil, fmt.Errorf("ask for the version and the size of WAL segments: %w", err)
 	}
 	if _, err := fmt.Sscan(system+" "+size, &l.SystemID, &l.SegmentSize); err != nil {
 		return nil, fmt.Errorf("understand what the server says about itself: %w", err)
@@ -291,7 +296,7 @@ func (a *Archive) beginLineage(ctx context.Context, server *postgres.Server, adm
 	}
 	a.note(func(c *catalogue) { c.lineages[l.ID] = l })
 	a.log.Info("a new lineage begins", "lineage", l.ID)
-	return s, writeMarker(server.DataDir(), server.Account(), marker{Branch: a.config.Branch, Lineage: l.ID})
+	return s, a.mark(server, marker{Branch: a.config.Branch, Lineage: l.ID})
 }
 
 // rememberTimelines stores the history of the server's timeline, which a restore needs. Those of the timelines before it are its own beginning.

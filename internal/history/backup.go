@@ -17,6 +17,8 @@ import (
 type BackupRequest struct {
 	// Server is the branch's server: the attached one, running, or one that was shut down cleanly after it was attached.
 	Server *postgres.Server
+	// Source is from where the pages are read; empty: what the server offers.
+	Source Source
 	// Full stores every page. Otherwise only those are stored that changed since the newest base, as long as the chain stays short.
 	Full bool
 	// Fast makes PostgreSQL write its dirty pages at once instead of spreading them over its checkpoint interval.
@@ -26,6 +28,17 @@ type BackupRequest struct {
 	// Workers is how many pages are read at a time; 0 chooses.
 	Workers int
 }
+
+// Source is a way to read the pages of a base backup.
+type Source string
+
+const (
+	// FromDirectory reads the data directory on this machine, or a frozen copy of it where the volume makes one.
+	FromDirectory Source = "directory"
+	// FromProtocol has the running server send its files over the replication protocol (BASE_BACKUP). Nothing else is possible for a server
+	// that does not run on this machine; for one that does it is slower. It takes one of the server's max_wal_senders besides the WAL stream's.
+	FromProtocol Source = "protocol"
+)
 
 // maxChain bounds how many increments follow a full base backup: each is one more to read in a restore, and one more that must be whole.
 const maxChain = 7
@@ -41,7 +54,7 @@ func (a *Archive) Backup(ctx context.Context, r BackupRequest) (base Base, err e
 		return Base{}, &holdfast.Error{Kind: holdfast.Busy, Message: "old history is being removed; try again in a moment"}
 	}
 	defer a.writing.RUnlock()
-	m, err := readMarker(r.Server.DataDir())
+	m, err := a.markerOf(r.Server)
 	if err != nil {
 		return Base{}, err
 	}
@@ -65,8 +78,16 @@ func (a *Archive) Backup(ctx context.Context, r BackupRequest) (base Base, err e
 }
 
 // openSource begins to read the server's files: those of a frozen copy where there can be one, so that a running server is in
-// backup mode for a moment only.
+// backup mode for a moment only. A server elsewhere sends them.
 func (a *Archive) openSource(ctx context.Context, r BackupRequest) (source, func() error, error) {
+	switch {
+	case r.Source != "" && r.Source != FromDirectory && r.Source != FromProtocol:
+		return source{}, nil, &holdfast.Error{Kind: holdfast.Invalid, Message: fmt.Sprintf("there is no source %q of base backups", r.Source)}
+	case r.Source == FromDirectory && r.Server.Elsewhere():
+		return source{}, nil, &holdfast.Error{Kind: holdfast.Precondition, Message: "the server's data directory is not on this machine", Hint: "take the base backup over the replication protocol"}
+	case r.Source == FromProtocol || r.Server.Elsewhere():
+		return protocolSource(ctx, r.Server, r.Fast)
+	}
 	running, err := r.Server.Adopt()
 	if err != nil {
 		return source{}, nil, err

@@ -17,13 +17,19 @@ import (
 // source is a data directory that stays restorable while it is read: a running server in backup mode, or a frozen copy.
 type source struct {
 	dir       string
-	again     string // where a page that was read half written is read again; empty: dir
+	again     string           // where a page that was read half written is read again; empty: dir
+	current   rereader         // the same for files that are sent
+	sent      *baseStream      // the files come from here; nil: from dir
+	release   func(raw []byte) // takes back the buffer of a part that was sent
 	live      bool
 	checksums bool
 	base      Base // what is known at the start: timeline, start LSN, ...
 	// finish ends backup mode. It sets what is only known then, and returns the content of the files that were not to be read from the directory.
 	finish func(ctx context.Context, base *Base) (files []manifestFile, err error)
 }
+
+// rereader gives a page of the server's file as it is now; less than a page when it is no more.
+type rereader func(ctx context.Context, path string, page uint32) ([]byte, error)
 
 // baseWriter writes one base backup.
 type baseWriter struct {
@@ -38,21 +44,20 @@ type baseWriter struct {
 
 // write brings the source to every location, all but the description, which the caller puts when the WAL is safe too.
 func (w *baseWriter) write(ctx context.Context, src source, journal *journal) (base Base, err error) {
-	tree, err := readDataTree(src.dir)
-	if err != nil {
-		return Base{}, err
-	}
 	base = src.base
 	base.Version, base.ID = formatVersion, journal.head.Base
 	manifestPath := filepath.Join(w.scratch, "manifest-"+base.ID)
-	manifest, err := createManifest(manifestPath, manifestHead{Base: base.ID, Parent: base.Parent, Dirs: tree.dirs})
-	if err != nil {
-		return Base{}, err
-	}
-	defer func() { err = errors.Join(err, manifest.close(), os.Remove(manifestPath)) }()
 	packs, uploading := newPackStore(ctx, w.mirror, w.packSize, journal.last+1, func(n int) string { return w.objects.pack(base.ID, n) }, journal.stored)
 	packs.packs = journal.sums
-	if err := w.copy(uploading, src, tree, journal, packs, manifest, &base); err != nil {
+	write := w.writeTree
+	if src.sent != nil {
+		write = w.writeSent
+	}
+	manifest, err := write(uploading, src, journal, packs, manifestPath, &base)
+	if manifest != nil {
+		defer func() { err = errors.Join(err, manifest.close(), os.Remove(manifestPath)) }()
+	}
+	if err != nil {
 		return Base{}, errors.Join(err, packs.wait())
 	}
 	if err := packs.wait(); err != nil {
@@ -80,23 +85,45 @@ func (w *baseWriter) write(ctx context.Context, src source, journal *journal) (b
 	return base, err
 }
 
-// copy reads all files with several workers and writes the manifest's lines in order.
-func (w *baseWriter) copy(ctx context.Context, src source, tree dataTree, journal *journal, packs *packStore, manifest *manifestWriter, base *Base) error {
-	workers := w.workers
-	if workers == 0 {
-		workers = max(2, min(runtime.GOMAXPROCS(0), 8))
+// writeTree reads the files of the source's directory and gives their manifest, unfinished, also with an error.
+func (w *baseWriter) writeTree(ctx context.Context, src source, journal *journal, packs *packStore, manifestPath string, base *Base) (*manifestWriter, error) {
+	tree, err := readDataTree(src.dir)
+	if err != nil {
+		return nil, err
 	}
+	manifest, err := createManifest(manifestPath, manifestHead{Base: base.ID, Parent: base.Parent, Dirs: tree.dirs})
+	if err != nil {
+		return nil, err
+	}
+	dispatch := func(ctx context.Context, todo, ordered chan<- *part) error {
+		return w.dispatch(ctx, tree, todo, ordered)
+	}
+	return manifest, w.copy(ctx, src, journal, packs, dispatch, tree.bytes, manifest.add, base)
+}
+
+// parallel is how many pages are worked on at a time.
+func (w *baseWriter) parallel() int {
+	if w.workers == 0 {
+		return max(2, min(runtime.GOMAXPROCS(0), 8))
+	}
+	return w.workers
+}
+
+// copy works on all parts that dispatch cuts, several at a time, and adds the files in the order in which they were cut.
+func (w *baseWriter) copy(ctx context.Context, src source, journal *journal, packs *packStore, dispatch func(ctx context.Context, todo, ordered chan<- *part) error,
+	total int64, add func(manifestFile) error, base *Base) error {
+	workers := w.parallel()
 	group, ctx := errgroup.WithContext(ctx)
 	todo, ordered := make(chan *part), make(chan *part, 4*workers)
 	group.Go(func() error {
 		defer close(todo)
 		defer close(ordered)
-		return w.dispatch(ctx, tree, todo, ordered)
+		return dispatch(ctx, todo, ordered)
 	})
 	for range workers {
 		group.Go(func() error { return w.work(ctx, src, journal, packs, todo) })
 	}
-	group.Go(func() error { return w.collect(ctx, tree.bytes, ordered, manifest, base) })
+	group.Go(func() error { return w.collect(ctx, total, ordered, add, base) })
 	return group.Wait()
 }
 
@@ -120,13 +147,21 @@ func (w *baseWriter) dispatch(ctx context.Context, tree dataTree, todo, ordered 
 			if known.Path == file.path {
 				p.known = known.Pages[min(int64(len(known.Pages)), offset/pageSize*8):]
 			}
-			for _, out := range []chan<- *part{ordered, todo} {
-				select {
-				case out <- p:
-				case <-ctx.Done():
-					return ctx.Err()
-				}
+			if err := p.hand(ctx, ordered, todo); err != nil {
+				return err
 			}
+		}
+	}
+	return nil
+}
+
+// hand gives the part to whoever waits for it.
+func (p *part) hand(ctx context.Context, to ...chan<- *part) error {
+	for _, out := range to {
+		select {
+		case out <- p:
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
 	return nil
@@ -138,10 +173,13 @@ func (w *baseWriter) work(ctx context.Context, src source, journal *journal, pac
 		return fmt.Errorf("prepare compression: %w", err)
 	}
 	defer comp.Close()
-	r := &pageReader{dir: src.dir, again: src.again, start: src.base.StartLSN, checksums: src.checksums, live: src.live, journal: journal,
+	r := &pageReader{dir: src.dir, again: src.again, current: src.current, start: src.base.StartLSN, checksums: src.checksums, live: src.live, journal: journal,
 		packs: packWriter{store: packs}, comp: comp, raw: make([]byte, blockPages*pageSize)}
 	for p := range todo {
 		p.err = r.read(ctx, p)
+		if p.raw != nil {
+			src.release(p.raw)
+		}
 		close(p.done)
 		if p.err != nil {
 			return fmt.Errorf("back up %s: %w", p.file.path, p.err)
@@ -152,7 +190,7 @@ func (w *baseWriter) work(ctx context.Context, src source, journal *journal, pac
 }
 
 // collect puts the parts of each file together again, in the order in which they were cut.
-func (w *baseWriter) collect(ctx context.Context, total int64, ordered <-chan *part, manifest *manifestWriter, base *Base) error {
+func (w *baseWriter) collect(ctx context.Context, total int64, ordered <-chan *part, add func(manifestFile) error, base *Base) error {
 	var file manifestFile
 	var done int64
 	begun, cut := false, false
@@ -181,7 +219,7 @@ func (w *baseWriter) collect(ctx context.Context, total int64, ordered <-chan *p
 			w.progress(done, total)
 		}
 		if p.last {
-			if err := manifest.add(file); err != nil {
+			if err := add(file); err != nil {
 				return err
 			}
 			base.Size += file.Size

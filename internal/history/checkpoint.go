@@ -26,7 +26,7 @@ func (a *Archive) Checkpoint(ctx context.Context, r CheckpointRequest) (holdfast
 	if err := holdfast.CheckCheckpointLabel(r.Label); err != nil {
 		return holdfast.Checkpoint{}, err
 	}
-	m, err := readMarker(r.Server.DataDir())
+	m, err := a.markerOf(r.Server)
 	if err != nil {
 		return holdfast.Checkpoint{}, err
 	}

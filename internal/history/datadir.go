@@ -29,6 +29,9 @@ type dataFile struct {
 	first    uint32 // block number of its first page in the relation
 }
 
+var errTablespaces = &holdfast.Error{Kind: holdfast.Precondition, Message: "the server has tablespaces outside its data directory, which cannot be backed up or copied",
+	Hint: "move their tables back (ALTER TABLE ... SET TABLESPACE pg_default) and drop them"}
+
 // dataTree is what belongs into a copy of a data directory: everything but what PostgreSQL makes anew at its start
 // (src/backend/backup/basebackup.c lists the same), the WAL, our own marker, unlogged tables but for their initial state, and the control
 // file, which must be copied last.
@@ -67,8 +70,7 @@ func (t *dataTree) add(root, folder string) error {
 		return gone(err)
 	}
 	if folder == "pg_tblspc" && len(entries) > 0 {
-		return &holdfast.Error{Kind: holdfast.Precondition, Message: "the server has tablespaces outside its data directory, which cannot be backed up or copied",
-			Hint: "move their tables back (ALTER TABLE ... SET TABLESPACE pg_default) and drop them"}
+		return errTablespaces
 	}
 	unlogged := unloggedRelations(folder, entries)
 	for _, entry := range entries {
@@ -98,21 +100,15 @@ func (t *dataTree) add(root, folder string) error {
 }
 
 func (t *dataTree) addFile(path string, entry fs.DirEntry, unlogged map[string]bool) error {
-	file := dataFile{path: path}
-	if strings.HasPrefix(path, "base/") || strings.HasPrefix(path, "global/") {
-		if temporaryName.MatchString(entry.Name()) {
-			return nil
-		}
-		if m := relationName.FindStringSubmatch(entry.Name()); m != nil {
-			if unlogged[m[1]] && m[2] != "init" {
-				return nil
-			}
-			segment, err := strconv.ParseUint("0"+m[3], 10, 15) // a relation has at most 2^32 pages
-			if err != nil {
-				return fmt.Errorf("the number of %s: %w", path, err)
-			}
-			file.relation, file.first = true, uint32(segment)*pagesPerSegment
-		}
+	file, err := newDataFile(path)
+	if err != nil {
+		return err
+	}
+	if inDatabase(path) && temporaryName.MatchString(entry.Name()) {
+		return nil
+	}
+	if m := relationName.FindStringSubmatch(entry.Name()); file.relation && unlogged[m[1]] && m[2] != "init" {
+		return nil
 	}
 	info, err := entry.Info()
 	if err != nil {
@@ -122,6 +118,25 @@ func (t *dataTree) addFile(path string, entry fs.DirEntry, unlogged map[string]b
 	t.files = append(t.files, file)
 	t.bytes += file.size
 	return nil
+}
+
+// newDataFile says what the file of that path is.
+func newDataFile(path string) (dataFile, error) {
+	file := dataFile{path: path}
+	m := relationName.FindStringSubmatch(path[strings.LastIndexByte(path, '/')+1:])
+	if m == nil || !inDatabase(path) {
+		return file, nil
+	}
+	segment, err := strconv.ParseUint("0"+m[3], 10, 15) // a relation has at most 2^32 pages
+	if err != nil {
+		return file, fmt.Errorf("the number of %s: %w", path, err)
+	}
+	file.relation, file.first = true, uint32(segment)*pagesPerSegment
+	return file, nil
+}
+
+func inDatabase(path string) bool {
+	return strings.HasPrefix(path, "base/") || strings.HasPrefix(path, "global/")
 }
 
 // unloggedRelations are those with an initial fork: a restart after a crash, and so every restore, resets them to it.

@@ -49,6 +49,31 @@ func writeMarker(dataDir string, account postgres.Account, m marker) error {
 	return errors.Join(writeJSON(path, m), account.Own(path))
 }
 
+// elsewhereFile holds the marker of a server that does not run on this machine, in the archive's own folder.
+const elsewhereFile = "elsewhere.json"
+
+func (a *Archive) markerOf(server *postgres.Server) (marker, error) {
+	if server.Elsewhere() {
+		var m marker
+		return m, readJSON(a.path(elsewhereFile), &m)
+	}
+	return readMarker(server.DataDir())
+}
+
+func (a *Archive) mark(server *postgres.Server, m marker) error {
+	if server.Elsewhere() {
+		return writeJSON(a.path(elsewhereFile), m)
+	}
+	return writeMarker(server.DataDir(), server.Account(), m)
+}
+
+func (a *Archive) unmark(server *postgres.Server) error {
+	if server.Elsewhere() {
+		return writeJSON(a.path(elsewhereFile), marker{})
+	}
+	return RemoveMarker(server.DataDir())
+}
+
 // RemoveMarker makes a data directory nobody's: the next server that is attached with it begins a lineage of its own. Whoever
 // copies a data directory by other means than this package calls it on the copy.
 func RemoveMarker(dataDir string) error {

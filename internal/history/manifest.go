@@ -111,6 +111,14 @@ func (w *manifestWriter) add(f manifestFile) error {
 	return nil
 }
 
+// addLine adds a file as one line of JSON, with its line break.
+func (w *manifestWriter) addLine(line []byte) error {
+	if _, err := w.comp.Write(line); err != nil {
+		return fmt.Errorf("write a manifest: %w", err)
+	}
+	return nil
+}
+
 // finish completes the file, which stays open for reading.
 func (w *manifestWriter) finish() error {
 	if err := w.comp.Close(); err != nil {

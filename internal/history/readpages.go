@@ -29,6 +29,8 @@ type part struct {
 	known  []byte // page hashes of the parent for this piece; may be shorter
 	last   bool   // of its file
 
+	raw []byte // its content where a server sends it; nil: to be read from the file
+
 	done    chan struct{} // closed when what follows is set
 	pages   []byte
 	blocks  []block
@@ -41,6 +43,7 @@ type part struct {
 type pageReader struct {
 	dir       string
 	again     string       // see source
+	current   rereader     // see source
 	start     holdfast.LSN // where the backup began
 	checksums bool
 	live      bool // the files may change while they are read
@@ -54,6 +57,11 @@ type pageReader struct {
 
 // read works on one part.
 func (w *pageReader) read(ctx context.Context, p *part) error {
+	if p.raw != nil {
+		err := w.block(ctx, nil, p, p.raw)
+		p.size = int64(len(p.raw))
+		return err
+	}
 	file, err := os.Open(filepath.Join(w.dir, filepath.FromSlash(p.file.path)))
 	if err != nil {
 		return gone(err)
@@ -147,10 +155,10 @@ func (w *pageReader) check(ctx context.Context, file *os.File, p *part, page []b
 			timer.Stop()
 			return ctx.Err()
 		}
-		switch cutOff, err := w.readAgain(file, p, page, number); {
+		switch excused, err := w.readAgain(ctx, file, p, page, number); {
 		case err != nil:
 			return fmt.Errorf("read a page again: %w", err)
-		case cutOff:
+		case excused:
 			return nil
 		}
 	}
@@ -162,8 +170,13 @@ func (w *pageReader) check(ctx context.Context, file *os.File, p *part, page []b
 }
 
 // readAgain reads a page once more, and says whether it is no more: cut off meanwhile, and the WAL says so. When the files are a frozen
-// copy of a running server's, the page is looked at in the original: if it is sound there, the copy caught it while it was being written.
-func (w *pageReader) readAgain(file *os.File, p *part, page []byte, number uint32) (cutOff bool, err error) {
+// copy of a running server's, or were sent, the page is looked at in the original: if it is sound there, it was caught while it was being
+// written, and since that was after the backup began the WAL has all of it.
+func (w *pageReader) readAgain(ctx context.Context, file *os.File, p *part, page []byte, number uint32) (excused bool, err error) {
+	if w.current != nil {
+		now, err := w.current(ctx, p.file.path, number)
+		return err == nil && (len(now) < pageSize || pageIsSound(now, p.file.first+number)), err
+	}
 	into := page
 	if w.again != "" {
 		original, err := os.Open(filepath.Join(w.again, filepath.FromSlash(p.file.path)))

@@ -19,7 +19,7 @@ func (a *Archive) Settle(ctx context.Context, server *postgres.Server) error {
 	if err != nil || running {
 		return err
 	}
-	m, err := readMarker(server.DataDir())
+	m, err := a.markerOf(server)
 	if err != nil || m.Branch != a.config.Branch {
 		return err
 	}

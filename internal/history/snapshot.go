@@ -79,14 +79,14 @@ func byID(x, y Base) int { return cmp.Compare(x.ID, y.ID) }
 // when there are too many or the disk fills.
 func (a *Archive) Snapshot(ctx context.Context, server *postgres.Server) (Base, error) {
 	s := a.config.Snapshots
-	if !s.usable() {
+	if !s.usable() || server.Elsewhere() {
 		return Base{}, &holdfast.Error{Kind: holdfast.Precondition, Message: "the volume cannot share blocks, so there are no snapshots"}
 	}
 	if !a.snapping.TryLock() {
 		return Base{}, &holdfast.Error{Kind: holdfast.Busy, Message: "a snapshot of this branch is being made already"}
 	}
 	defer a.snapping.Unlock()
-	m, err := readMarker(server.DataDir())
+	m, err := a.markerOf(server)
 	if err != nil {
 		return Base{}, err
 	}
@@ -306,7 +306,7 @@ func (a *Archive) keepSnapshots(ctx context.Context) {
 		return
 	}
 	a.measureSnapshots(ctx)
-	if server, due := a.snapshotDue(); due && time.Now().After(a.snapshotRetry) {
+	if server, due := a.snapshotDue(); due && !server.Elsewhere() && time.Now().After(a.snapshotRetry) {
 		_, err := a.Snapshot(ctx, server)
 		if err == nil || holdfast.KindOf(err) == holdfast.Busy {
 			return

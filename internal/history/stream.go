@@ -265,7 +265,7 @@ func (a *Archive) judge(st *stream, err error, since time.Time) time.Time {
 	case errors.Is(err, errDiverged):
 		// The next session finds no lineage that the server carries on.
 		a.alerts.event(NewLineage, err.Error())
-		if err := RemoveMarker(st.server.DataDir()); err != nil {
+		if err := a.unmark(st.server); err != nil {
 			a.log.Error("the lineage could not be ended", "err", err)
 		}
 		return time.Time{}

@@ -67,6 +67,9 @@ func (s *Server) adminParameters() map[string]string {
 			settings[setting.name] = setting.value
 		}
 	}
+	if s.Elsewhere() { // where we may be no superuser, and the log is not ours
+		maps.DeleteFunc(settings, func(name, _ string) bool { return strings.HasPrefix(name, "log_") || strings.Contains(name, ".") })
+	}
 	return settings
 }
 
@@ -117,6 +120,14 @@ func (s *Server) ConnectReplication(ctx context.Context) (*pgconn.PgConn, error)
 // sessionConfig builds a configuration from nothing but its arguments: the PG variables and files that pgx reads for
 // its defaults are overruled.
 func (s *Server) sessionConfig(role, password, database string) (*pgx.ConnConfig, error) {
+	if s.Elsewhere() {
+		config := s.config.Elsewhere.Copy()
+		config.Database, config.RuntimeParams = database, map[string]string{}
+		if role != AdminRole {
+			config.User, config.Password = role, password
+		}
+		return config, nil
+	}
 	config, err := pgx.ParseConfig("host=/ port=" + strconv.Itoa(port) + " user=x dbname=x sslmode=disable passfile=/dev/null target_session_attrs=any")
 	if err != nil {
 		return nil, fmt.Errorf("prepare a connection: %w", err)

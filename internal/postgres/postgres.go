@@ -17,6 +17,8 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // AdminRole is the bootstrap superuser of every server. It has no password: it enters by peer authentication only.
@@ -32,6 +34,9 @@ type Config struct {
 	Account      Account
 	DataDir      string // absolute
 	LogFile      string // where the server's output goes; outside the data directory, so that a copy of that does not carry it
+	// Elsewhere is how to reach a server that does not run on this machine, as a superuser or as a role with REPLICATION; nil: it runs here.
+	// Such a server has no Installation, Account, DataDir and LogFile: it can be connected to, and nothing else can be asked of it.
+	Elsewhere *pgx.ConnConfig
 	// MaxLogSize is how long LogFile may become before it is moved to LogFile.1; zero is 8 MiB.
 	MaxLogSize int64
 }
@@ -51,12 +56,18 @@ func New(config Config) *Server {
 	if config.MaxLogSize == 0 {
 		config.MaxLogSize = 8 << 20
 	}
+	if config.Elsewhere != nil {
+		return &Server{config: config}
+	}
 	config.DataDir = filepath.Clean(config.DataDir)
 	return &Server{config: config, socketDir: socketDir(config.DataDir, config.Account)}
 }
 
 // Installation returns the programs that the server runs with.
 func (s *Server) Installation() Installation { return s.config.Installation }
+
+// Elsewhere says whether the server does not run on this machine.
+func (s *Server) Elsewhere() bool { return s.config.Elsewhere != nil }
 
 // Account returns the operating system's account that the server runs as.
 func (s *Server) Account() Account { return s.config.Account }

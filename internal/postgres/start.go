@@ -156,6 +156,9 @@ func (s *Server) startError(offset int64) error {
 
 // Adopt looks for a running postmaster of the data directory and holds on to it. It says whether one runs.
 func (s *Server) Adopt() (bool, error) {
+	if s.Elsewhere() {
+		return true, nil // only a connection can tell
+	}
 	if p := s.current(); p != nil {
 		if !p.hasEnded() {
 			return true, nil
