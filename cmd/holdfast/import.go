@@ -62,6 +62,7 @@ input, or with --from - the whole address is.`,
 	if err := cmd.MarkFlagRequired("from"); err != nil {
 		panic(err) // the flag is defined above
 	}
+	cmd.AddCommand(c.importTableCommand())
 	return cmd
 }
 

@@ -53,7 +53,7 @@ login, else in the local data directory.`,
 	root.PersistentFlags().StringVar(&c.server, "server", "", "the login to use (see holdfast login --list)")
 	root.PersistentFlags().StringVar(&c.data, "data", "", "the data directory of a server on this machine")
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "write JSON")
-	root.AddCommand(c.backupCommand(), c.syncCommand(), c.scheduleCommand(), c.importCommand())
+	root.AddCommand(c.backupCommand(), c.syncCommand(), c.scheduleCommand(), c.importCommand(), c.exportCommand())
 	root.AddCommand(
 		c.projectCommand(), c.branchCommand(), c.envCommand(), c.runCommand(), c.psqlCommand(), c.credentialsCommand(),
 		c.wakeCommand(), c.sleepCommand(), c.restartCommand(), c.extensionCommand(), c.maskCommand(), c.historyCommand(), c.restoreCommand(), c.checkpointCommand(), c.publishCommand(), c.schemaCommand(), c.locationCommand(), c.jobCommand(), c.tokenCommand(), c.userCommand(), c.memberCommand(), c.auditCommand(),

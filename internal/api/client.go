@@ -105,6 +105,15 @@ func (c *Client) send(ctx context.Context, method, path, accept string, in any) 
 		}
 		body = bytes.NewReader(raw)
 	}
+	return c.transmit(ctx, method, path, accept, "application/json", body)
+}
+
+// upload sends a file as it is read.
+func (c *Client) upload(ctx context.Context, path, accept, contentType string, file io.Reader) (*http.Response, error) {
+	return c.transmit(ctx, http.MethodPost, path, accept, contentType, io.NopCloser(file))
+}
+
+func (c *Client) transmit(ctx context.Context, method, path, accept, contentType string, body io.Reader) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.base.String()+path, body)
 	if err != nil {
 		return nil, fmt.Errorf("make the request to %s: %w", path, err)
@@ -112,7 +121,7 @@ func (c *Client) send(ctx context.Context, method, path, accept string, in any) 
 	req.Header.Set("Accept", accept)
 	req.Header.Set("User-Agent", c.agent)
 	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Content-Type", contentType)
 	}
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)

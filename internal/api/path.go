@@ -66,6 +66,10 @@ const (
 	UndeletePath   = BranchPath + "/undelete"
 	ExtensionsPath = BranchPath + "/extensions"
 
+	ExportTablePath = BranchPath + "/export-table"
+	ImportTablePath = BranchPath + "/import-table"
+	AdoptBackupPath = BranchPath + "/adopt-backup"
+
 	SQLPath      = BranchPath + "/sql"
 	SQLQueryPath = SQLPath + "/{query}"
 

@@ -20,6 +20,8 @@ type csvRecords struct {
 	ends   []int  // where each field ends in buf
 	quoted []bool // whether it was written in quotes
 	fields [][]byte
+
+	resumes bool // after an error: skipLine finds the next record
 }
 
 func newCSVRecords(r io.Reader, comma byte) *csvRecords {
@@ -37,6 +39,7 @@ func (c *csvRecords) broken(format string, args ...any) error {
 func (c *csvRecords) next() ([][]byte, error) {
 	c.buf, c.ends, c.quoted, c.line = keepSmall(c.buf), c.ends[:0], c.quoted[:0], c.at
 	inQuotes, wasQuoted, any := false, false, false
+	c.resumes = false
 	for {
 		b, err := c.r.ReadByte()
 		if errors.Is(err, io.EOF) {
@@ -71,6 +74,7 @@ func (c *csvRecords) next() ([][]byte, error) {
 		case b == '"' && !wasQuoted && len(c.buf) == c.begin():
 			inQuotes, wasQuoted = true, true
 		case b == '"':
+			c.resumes = true
 			return nil, c.broken("a quote stands in the middle of a value")
 		case b == c.comma:
 			c.endField(wasQuoted)
@@ -86,10 +90,26 @@ func (c *csvRecords) next() ([][]byte, error) {
 			c.buf = append(c.buf, b)
 		default:
 			if wasQuoted {
+				c.resumes = true
 				return nil, c.broken("a value goes on after its closing quote")
 			}
 			c.buf = append(c.buf, b)
 		}
+	}
+}
+
+// skipLine leaves the rest of a line that is no CSV.
+func (c *csvRecords) skipLine() error {
+	for {
+		_, err := c.r.ReadSlice('\n')
+		if errors.Is(err, bufio.ErrBufferFull) {
+			continue
+		}
+		c.at++
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		return err
 	}
 }
 

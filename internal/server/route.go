@@ -136,6 +136,7 @@ func (s *Server) routes() {
 	s.rescueRoutes()
 	s.publishRoutes()
 	s.backupRoutes()
+	s.tableCSVRoutes()
 	s.syncRoutes()
 	s.jobRoutes()
 	s.tokenRoutes()

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/api"
+)
+
+func (c *cli) exportCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "export", Short: "Write a table as CSV", Example: "  holdfast export table shop/development public.orders --out orders.csv"}
+	cmd.AddCommand(c.exportTableCommand())
+	return cmd
+}
+
+func (c *cli) exportTableCommand() *cobra.Command {
+	var ask api.TableExport
+	var out string
+	cmd := &cobra.Command{
+		Use: "table PROJECT/BRANCH TABLE", Short: "Write a table or view as CSV",
+		Long: "Write a table or view as CSV, as COPY does: NULL is nothing, an empty text is in quotes. A file that did not come whole is not left behind.",
+		Example: `  holdfast export table shop/development public.orders --out orders.csv
+  holdfast export table shop/development orders --columns id,total --where "total > 100" --delimiter ';' --encoding windows-1252`,
+		Args: cobra.ExactArgs(2), ValidArgsFunction: c.completeBranches,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ask.Table = args[1]
+			return c.onBranch(cmd.Context(), args[:1], func(client *api.Client, ref holdfast.BranchRef) error {
+				body, err := client.ExportTable(cmd.Context(), ref, ask)
+				if err != nil {
+					return err
+				}
+				defer body.Close()
+				if out == "" || out == "-" {
+					return copyStream(c.out, body)
+				}
+				if err := saveStream(out, body, -1); err != nil {
+					return err
+				}
+				return c.say("saved as %s", out)
+			})
+		},
+	}
+	cmd.Flags().StringVarP(&out, "out", "o", "", "the file to write; standard output when left out")
+	cmd.Flags().StringSliceVar(&ask.Columns, "columns", nil, "only these columns, in this order; all but those that the database computes when left out")
+	cmd.Flags().StringVar(&ask.Where, "where", "", "only rows for which this SQL condition holds")
+	csvFlags(cmd, &ask.Delimiter, &ask.Encoding, &ask.NoHeader)
+	return cmd
+}
+
+func csvFlags(cmd *cobra.Command, delimiter, encoding *string, noHeader *bool) {
+	cmd.Flags().StringVar(delimiter, "delimiter", "", `the character between values, \t for a tabulator; a comma when left out`)
+	cmd.Flags().StringVar(encoding, "encoding", "", "the file's encoding, as IANA names it: UTF-16, ISO-8859-1, windows-1252; UTF-8 when left out")
+	cmd.Flags().BoolVar(noHeader, "no-header", false, "the first line is a row and names no columns")
+}
+
+func (c *cli) importTableCommand() *cobra.Command {
+	var ask api.TableImport
+	var file, rejects string
+	cmd := &cobra.Command{
+		Use: "table PROJECT/BRANCH TABLE --file FILE", Short: "Bring a CSV file into a table",
+		Long: `Bring a CSV file into a table, in one transaction. Nothing between two delimiters is NULL, and "" is an empty text, as COPY reads it.
+
+A row that the table does not take ends the import, and nothing is kept. With --rejects the other rows are kept, and that file gets each such
+row with its line and the reason. Before rows of a branch with a history change, a checkpoint is made.`,
+		Example: `  holdfast import table shop/development public.orders --file orders.csv --dry-run
+  holdfast import table shop/development public.orders --file orders.csv --map Total=total --upsert id --rejects bad.csv`,
+		Args: cobra.ExactArgs(2), ValidArgsFunction: c.completeBranches,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, pair := range ask.Map {
+				if from, to, _ := strings.Cut(pair, "="); from == "" || to == "" {
+					return usage(cmd, fmt.Errorf("--map %s is not FILECOLUMN=TABLECOLUMN", pair))
+				}
+			}
+			ask.Table, ask.Rejects = args[1], rejects != ""
+			in := c.in
+			if file != "-" {
+				f, err := os.Open(file)
+				if err != nil {
+					return fmt.Errorf("open the file: %w", err)
+				}
+				defer f.Close()
+				in = f
+			}
+			return c.onBranch(cmd.Context(), args[:1], func(client *api.Client, ref holdfast.BranchRef) error {
+				bad := &rejectsFile{path: rejects}
+				end, err := client.ImportTable(cmd.Context(), ref, ask, in, bad.add)
+				if err := errors.Join(err, bad.close()); err != nil {
+					return err
+				}
+				return c.show(end, func(w io.Writer) {
+					kept := "came into"
+					if end.DryRun {
+						kept = "would come into"
+					}
+					fmt.Fprintf(w, "%d rows %s %s of %s\n", end.Rows, kept, ask.Table, ref)
+					if end.Rejected > 0 {
+						fmt.Fprintf(w, "%d rows were rejected: %s says why\n", end.Rejected, rejects)
+					}
+				})
+			})
+		},
+	}
+	cmd.Flags().StringVarP(&file, "file", "f", "", "the CSV file; - is standard input")
+	cmd.Flags().StringArrayVar(&ask.Map, "map", nil, "FILECOLUMN=TABLECOLUMN, for a column that is called otherwise in the file; can be given several times")
+	cmd.Flags().StringSliceVar(&ask.Upsert, "upsert", nil, "columns of a unique key: a row that is there is changed")
+	cmd.Flags().BoolVar(&ask.DryRun, "dry-run", false, "try everything and keep nothing")
+	cmd.Flags().StringVar(&rejects, "rejects", "", "keep the good rows, and write the bad ones to this file, with line and reason")
+	csvFlags(cmd, &ask.Delimiter, &ask.Encoding, &ask.NoHeader)
+	if err := cmd.MarkFlagRequired("file"); err != nil {
+		panic(err) // the flag is defined above
+	}
+	return cmd
+}
+
+// rejectsFile gets rejected rows: line, reason, and the values. It is made with the first of them.
+type rejectsFile struct {
+	path string
+	file *os.File
+	out  *csv.Writer
+}
+
+func (r *rejectsFile) add(row api.RejectedRow) (err error) {
+	if r.file == nil {
+		if r.file, err = os.OpenFile(r.path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600); err != nil {
+			return fmt.Errorf("make the file for rejected rows: %w", err)
+		}
+		r.out = csv.NewWriter(r.file)
+		if err := r.out.Write([]string{"line", "reason", "values"}); err != nil {
+			return err
+		}
+	}
+	record := []string{strconv.FormatInt(row.Line, 10), row.Reason}
+	for _, v := range row.Values {
+		if v == nil {
+			record = append(record, "")
+			continue
+		}
+		record = append(record, *v)
+	}
+	return r.out.Write(record)
+}
+
+func (r *rejectsFile) close() error {
+	if r.file == nil {
+		return nil
+	}
+	r.out.Flush()
+	return errors.Join(r.out.Error(), r.file.Close())
+}
+
+func (c *cli) backupAdoptCommand() *cobra.Command {
+	var name string
+	cmd := &cobra.Command{
+		Use: "adopt PROJECT[/BRANCH] FILE", Short: "Keep a dump that was made elsewhere as a backup",
+		Long: `Keep a dump that was made elsewhere as a backup of a branch; of a project without a branch, its development.
+
+The format is recognized by the first bytes: pg_dump's custom archive, its directory in a tar file, SQL, or the product's JSON and CSV. The file is read to its
+end before anything is kept; one that is unknown or cut is refused.`,
+		Example: "  holdfast backup adopt shop old.dump\n  holdfast backup adopt shop/production nightly.sql.gz --name from_the_old_server",
+		Args:    cobra.ExactArgs(2), ValidArgsFunction: c.completeBranches,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			branch := args[0]
+			if !strings.Contains(branch, "/") {
+				branch += "/" + holdfast.DevelopmentName
+			}
+			f, err := os.Open(args[1])
+			if err != nil {
+				return fmt.Errorf("open the file: %w", err)
+			}
+			defer f.Close()
+			return c.onBranch(cmd.Context(), []string{branch}, func(client *api.Client, ref holdfast.BranchRef) error {
+				b, err := client.AdoptBackup(cmd.Context(), ref, name, filepath.Base(args[1]), f)
+				if err != nil {
+					return err
+				}
+				return c.show(b, func(w io.Writer) {
+					fmt.Fprintf(w, "%s is kept as the backup %s: %s, %d bytes, SHA-256 %s\n", args[1], b.Name, b.Format, b.Size, b.SHA256)
+				})
+			})
+		},
+	}
+	cmd.Flags().StringVar(&name, "name", "", "what to call it; made from the branch and the time when left out")
+	return cmd
+}
