@@ -168,29 +168,6 @@ func (p *planner) nameEdges() {
 	p.durabilityEdges()
 }
 
-// durabilityEdges: a logged table cannot reference one that is not.
-func (p *planner) durabilityEdges() {
-	for _, a := range p.sortedOps() {
-		o := p.ops[a]
-		if a.Kind != KindConstraint || !o.exists() || o.to.attr("type") != "f" {
-			continue
-		}
-		r := o.to.list("ref")
-		if len(r) != 2 {
-			continue
-		}
-		child, parent := p.ops[p.relationOf(a)], p.ops[p.relationOf(Address{KindTable, r[0], r[1], ""})]
-		if child == nil || parent == nil || !child.changed["persistence"] || !parent.changed["persistence"] {
-			continue
-		}
-		first, second := child, parent
-		if parent.to.attr("persistence") == "" {
-			first, second = parent, child
-		}
-		p.graph.edge(p.home(verbAlter, first.to.Address), p.home(verbAlter, second.to.Address))
-	}
-}
-
 // scopes are the name spaces that an object takes a name in.
 func scopes(o *Object) []string {
 	switch {

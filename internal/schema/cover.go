@@ -192,6 +192,9 @@ func (p *planner) coverDrop(a Address, o *op) (Address, verb, bool) {
 	relation := p.relationIn(p.from, a)
 	r := p.ops[relation]
 	gone := r != nil && (r.change == drop || r.change == recreate)
+	if p.keysFirst[a] {
+		return a, verbDrop, false
+	}
 	if gone && (a.Kind.onRelation() || a.Kind == KindIndex) && a.Kind != KindPartition && a.Kind != KindInheritance {
 		if !p.tombs[relation] || p.staysWithTomb(o.from) {
 			return relation, verbDrop, true

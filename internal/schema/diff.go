@@ -37,6 +37,7 @@ type planner struct {
 	graph      graph
 	asides     map[Address]bool // types that exist twice for a while
 	tombs      map[Address]bool // what is set aside instead of being dropped
+	keysFirst  map[Address]bool // foreign keys that go before their tables do
 	original   map[Address]Address
 	plan       *Plan
 	sorted     []Address

@@ -59,11 +59,13 @@ func (p *planner) canAlter(a Address, o *op) bool {
 // run turns the classified objects into ordered statements.
 func (p *planner) run() error {
 	p.composites()
+	p.breakCircles()
 	p.spread()
 	p.composites()
 	p.refuse()
 	p.chooseAsides()
 	p.chooseTombstones()
+	p.chooseKeysFirst()
 	if p.opts.Restore {
 		p.losses()
 	}
@@ -192,7 +194,7 @@ func (p *planner) madeOf(a Address) []Address {
 
 // write emits the statements of the ordered nodes.
 func (p *planner) write(order []*node) {
-	intervals := p.intervals(order)
+	order, intervals := p.arrange(order)
 	var pending []Statement // what waits for the end of a swap
 	for i, n := range order {
 		swap := inside(intervals, i)
@@ -220,47 +222,6 @@ func inside(intervals [][2]int, i int) bool {
 
 func sameInterval(intervals [][2]int, i, j int) bool {
 	return slices.ContainsFunc(intervals, func(v [2]int) bool { return i >= v[0] && j <= v[1] })
-}
-
-// intervals are the stretches of the order between the removal of something and its return: one transaction each, so that nobody
-// sees it missing.
-func (p *planner) intervals(order []*node) [][2]int {
-	var out [][2]int
-	for _, a := range p.sortedOps() {
-		o := p.ops[a]
-		if o.change != recreate && !p.asides[a] || p.asides[a] && a.Kind == KindIndex {
-			continue
-		}
-		begin, end := -1, -1
-		for _, n := range []*node{p.home(verbAside, a), p.home(verbDrop, a), p.home(verbCreate, a), p.graph.node(verbRemove, a)} {
-			if n == nil {
-				continue
-			}
-			if begin < 0 || n.place < begin {
-				begin = n.place
-			}
-			end = max(end, n.place)
-		}
-		if a.Kind == KindTable {
-			if n := p.graph.node(verbCreate, rowsOf(a)); n != nil {
-				end = max(end, n.place)
-			}
-		}
-		if begin >= 0 && end > begin {
-			out = append(out, [2]int{begin, end})
-		}
-	}
-	_ = order
-	slices.SortFunc(out, func(a, b [2]int) int { return a[0] - b[0] })
-	var merged [][2]int
-	for _, v := range out {
-		if n := len(merged); n > 0 && v[0] <= merged[n-1][1] {
-			merged[n-1][1] = max(merged[n-1][1], v[1])
-			continue
-		}
-		merged = append(merged, v)
-	}
-	return merged
 }
 
 func (p *planner) writeNode(w *writer, n *node) {
