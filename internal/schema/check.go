@@ -7,6 +7,7 @@ type CheckKind string
 const (
 	CheckNotNull     CheckKind = "not null"     // rows without a value
 	CheckNoRows      CheckKind = "no rows"      // any row: a required column has no value for it
+	CheckUnfilled    CheckKind = "unfilled"     // rows written since a required column was set aside: RefTable has no value for them
 	CheckUnique      CheckKind = "unique"       // rows that share a key
 	CheckExclusion   CheckKind = "exclusion"    // rows that exclude each other
 	CheckExpression  CheckKind = "check"        // rows that break a condition
@@ -28,6 +29,7 @@ type Check struct {
 	Definition string      `json:"definition,omitempty"` // of an index or key
 	RefTable   Address     `json:"ref_table,omitzero"`
 	RefColumns []string    `json:"ref_columns,omitempty"`
+	Only       bool        `json:"only,omitempty"` // not the tables below it
 	Type       string      `json:"type,omitempty"`
 	OldType    string      `json:"old_type,omitempty"`
 	Using      string      `json:"using,omitempty"`

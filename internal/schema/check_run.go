@@ -147,7 +147,11 @@ func (c Check) runCast(ctx context.Context, tx pgx.Tx) ([]Finding, error) {
 		return []Finding{failed}, nil
 	}
 	changed.Verdict = Loses
-	changed.Text = fmt.Sprintf("%d values of %s do not survive the change from %s to %s", changed.Count, c.Object.Label(), c.OldType, c.Type)
+	if c.jsonToBinary() {
+		changed.Text = fmt.Sprintf("%d documents of %s repeat a key or have an order of keys: jsonb keeps only the last of repeated keys, and sorts keys", changed.Count, c.Object.Label())
+	} else {
+		changed.Text = fmt.Sprintf("%d values of %s do not survive the change from %s to %s", changed.Count, c.Object.Label(), c.OldType, c.Type)
+	}
 	if failed.Count == 0 {
 		return []Finding{changed}, nil
 	}
@@ -183,6 +187,8 @@ func (c Check) say(n int64) string {
 		return fmt.Sprintf("%d rows of %s have no value in %s", n, table, c.Columns[0])
 	case CheckNoRows:
 		return fmt.Sprintf("%d rows of %s would have no value in the new required column %s; give it a default, or answer fill:%s=EXPRESSION", n, table, c.Object.Sub, c.Object.Label())
+	case CheckUnfilled:
+		return fmt.Sprintf("%d rows of %s were written since %s was dropped and would have no value in it; answer fill:%s=EXPRESSION", n, table, c.Object, c.Object.Label())
 	case CheckUnique:
 		return fmt.Sprintf("%d keys of %s appear more than once in %s", n, c.Object, table)
 	case CheckExclusion:

@@ -12,6 +12,8 @@ func (c Check) violations() (string, bool) {
 	switch c.Kind {
 	case CheckNotNull:
 		return "SELECT " + row + from + "t." + quote(c.Columns[0]) + " IS NULL", true
+	case CheckUnfilled:
+		return c.unfilled(), true
 	case CheckNoRows, CheckRowsLeave:
 		return "SELECT " + row + from + "true", true
 	case CheckValuesLeave:
@@ -52,6 +54,21 @@ func (c Check) rowName(alias string) string {
 		parts[i] = literal(k) + ", " + alias + "." + quote(k)
 	}
 	return "jsonb_build_object(" + strings.Join(parts, ", ") + ")::text"
+}
+
+// unfilled finds the rows for which no value was set aside.
+func (c Check) unfilled() string {
+	only := onlyWord(c.Only)
+	if len(c.Columns) > 0 {
+		on := make([]string, len(c.Columns))
+		for i, k := range c.Columns {
+			on[i] = "t." + quote(k) + " = s.k" + strconv.Itoa(i+1)
+		}
+		return "SELECT " + c.rowName("t") + " FROM " + only + c.Table.tableName() + " AS t WHERE NOT EXISTS (SELECT FROM " + c.RefTable.tableName() + " AS s WHERE " + strings.Join(on, " AND ") + ")"
+	}
+	d := digest(c.RefColumns, "r.")
+	return "SELECT " + c.rowName("t") + " FROM (SELECT r.ctid, r.*, " + d + " AS _holdfast_k, row_number() OVER (PARTITION BY " + d + ") AS _holdfast_n FROM " + only + c.Table.tableName() + " AS r) AS t" +
+		" WHERE NOT EXISTS (SELECT FROM " + c.RefTable.tableName() + " AS s WHERE s.k = t._holdfast_k AND s.n = t._holdfast_n)"
 }
 
 func (c Check) orphan() string {
@@ -217,12 +234,38 @@ func (c Check) castFunctions() []string {
 		}
 		return []string{"CREATE FUNCTION " + tryFunction + head + body(fits), "CREATE FUNCTION " + sameFunction + head + body("true")}
 	}
+	if c.jsonToBinary() {
+		return []string{"CREATE FUNCTION " + tryFunction + head + body(column+"::jsonb IS NOT NULL"),
+			"CREATE FUNCTION " + sameFunction + "(j json) RETURNS boolean LANGUAGE plpgsql AS " + literal(sameJSON)}
+	}
 	same := "(" + using + ")::" + c.OldType + " IS NOT DISTINCT FROM " + column
+	if c.OldType == "json" || c.OldType == "xml" { // these cannot be compared but as texts
+		same = "(" + using + ")::" + c.OldType + "::text IS NOT DISTINCT FROM " + column + "::text"
+	}
 	if isString(stripModifier(c.OldType)) && !isString(stripModifier(c.Type)) {
 		same = "true" // a text that can be read as the new type keeps its meaning
 	}
 	return []string{"CREATE FUNCTION " + tryFunction + head + body("("+using+")::text IS NOT NULL OR "+column+" IS NULL"), "CREATE FUNCTION " + sameFunction + head + body(same)}
 }
+
+// jsonToBinary says whether json becomes jsonb by the server's own conversion.
+func (c Check) jsonToBinary() bool {
+	return c.Kind == CheckCast && c.OldType == "json" && c.Type == "jsonb" && c.Using == ""
+}
+
+// sameJSON is false for a document that repeats a key or has keys in an order that jsonb does not keep, at any depth. White space is
+// no part of a document's value.
+const sameJSON = `BEGIN
+	CASE json_typeof(j)
+	WHEN 'array' THEN
+		RETURN NOT EXISTS (SELECT FROM json_array_elements(j) AS e(v) WHERE json_typeof(v) IN ('array', 'object') AND NOT ` + sameFunction + `(v));
+	WHEN 'object' THEN
+		RETURN ARRAY(SELECT k FROM json_object_keys(j) WITH ORDINALITY AS e(k, n) ORDER BY n) = ARRAY(SELECT k FROM jsonb_object_keys(j::jsonb) WITH ORDINALITY AS e(k, n) ORDER BY n)
+			AND NOT EXISTS (SELECT FROM json_each(j) AS e(k, v) WHERE json_typeof(v) IN ('array', 'object') AND NOT ` + sameFunction + `(v));
+	ELSE
+		RETURN true;
+	END CASE;
+END`
 
 // castViolations are the queries for values that cannot be converted, and for those that change.
 func (c Check) castViolations() (fail, change string) {

@@ -414,6 +414,7 @@ func (w *writer) fillColumn(o *Object) {
 		if note.Type != o.attr("type") {
 			value = "s.value::text::" + o.attr("type")
 		}
+		p.checkUnfilled(o, table, side, note)
 		var on []string
 		home := onlyWord(note.Only) + o.tableName()
 		sql := "UPDATE " + home + " AS t SET " + quote(o.Sub) + " = " + value + " FROM " + sqlName(side) + " AS s"
@@ -443,6 +444,15 @@ func (w *writer) fillColumn(o *Object) {
 	if p.filledLater(o) && o.is("not_null") && o.attr("identity") == "" {
 		w.add(statement(o.Address, "require a value in "+o.String(), "ALTER TABLE "+o.tableName()+" ALTER COLUMN "+quote(o.Sub)+" SET NOT NULL").locking(AccessExclusive, table).scanning().hazard(DataBlocks, "rows without a value make it fail"))
 	}
+}
+
+// checkUnfilled counts the rows that a required column would leave empty: those that were written since its values were set aside.
+func (p *planner) checkUnfilled(o *Object, table Address, side *Object, note tombstoneNote) {
+	if !p.filledLater(o) || !o.is("not_null") || o.attr("identity") != "" || p.opts.chosen("fill", o.Address) != "" {
+		return
+	}
+	home := p.relationIn(p.from, o.Address)
+	p.check(Check{Kind: CheckUnfilled, Object: o.Address, Table: table, Columns: p.namesOf(home, note.Keys), RefTable: side.Address, RefColumns: p.namesOf(home, note.Digest), Only: note.Only})
 }
 
 // filledLater says whether a new column gets values after it was added, so that it can be NOT NULL only then.

@@ -38,8 +38,12 @@ func (w *writer) changeType(from, o *Object, retype bool) {
 		if lossy && retype && w.p.storesComposite(o) {
 			st = st.hazard(DataBlocks, "values that the new type cannot hold make it fail")
 		} else if lossy {
-			st = st.hazard(Lossy, "values that do not fit are changed or refused").hazard(DataBlocks, "values that cannot be converted make it fail")
-			w.p.check(Check{Kind: CheckCast, Object: o.Address, Table: table, Columns: []string{o.Sub}, Type: o.attr("type"), OldType: from.attr("type"), Using: using, Labels: w.p.newLabels(o), Arrays: strings.HasSuffix(w.p.baseType(w.p.to, o.attr("type_name")), "[]")})
+			c := Check{Kind: CheckCast, Object: o.Address, Table: table, Columns: []string{o.Sub}, Type: o.attr("type"), OldType: from.attr("type"), Using: using, Labels: w.p.newLabels(o), Arrays: strings.HasSuffix(w.p.baseType(w.p.to, o.attr("type_name")), "[]")}
+			if !c.jsonToBinary() { // of these the rows tell exactly whether anything is lost
+				st = st.hazard(Lossy, "values that do not fit are changed or refused")
+			}
+			st = st.hazard(DataBlocks, "values that cannot be converted make it fail")
+			w.p.check(c)
 		}
 	}
 	if from.attr("type") != o.attr("type") {
