@@ -20,6 +20,7 @@ const (
 	BeforeRestoreCheckpoint CheckpointReason = "before_restore"
 	BeforeSyncCheckpoint    CheckpointReason = "before_sync"
 	BeforeRemovalCheckpoint CheckpointReason = "before_removal"
+	BeforeAgentCheckpoint   CheckpointReason = "before_agent" // at most one a minute while an agent writes
 )
 
 // Checkpoint is a named moment of a branch: a manifest, not a copy, so making one takes milliseconds whatever the size. It can be

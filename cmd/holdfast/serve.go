@@ -23,6 +23,7 @@ import (
 	"github.com/holdfast/holdfast/internal/api"
 	"github.com/holdfast/holdfast/internal/fleet"
 	"github.com/holdfast/holdfast/internal/gateway"
+	"github.com/holdfast/holdfast/internal/mcp"
 	"github.com/holdfast/holdfast/internal/platform"
 	"github.com/holdfast/holdfast/internal/postgres"
 	"github.com/holdfast/holdfast/internal/sample"
@@ -373,7 +374,10 @@ func (h *house) openServer(listener net.Listener) error {
 	}
 	s := server.New(server.Config{Platform: h.platform, Proxies: proxies, Log: h.log, Version: version, Gateway: publicAddress(h.config.Gateway, h.config.GatewayPublic),
 		Hosts: h.config.Hosts, AnyHost: !loopback && len(h.config.Hosts) == 0, Metrics: h.metrics,
-		Mounts: map[string]http.Handler{"/": console.Handler()}})
+		Mounts: map[string]http.Handler{"/": console.Handler()},
+		Agents: func(principal func(context.Context) holdfast.Principal) http.Handler {
+			return mcp.Handler(h.platform, principal, version)
+		}})
 	if err := s.Start(listener); err != nil {
 		return err
 	}

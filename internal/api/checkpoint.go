@@ -14,7 +14,7 @@ type Checkpoint struct {
 	At     time.Time `json:"at"`
 	LSN    string    `json:"lsn" example:"0/5000148"`
 	Label  string    `json:"label,omitempty" example:"before import"`
-	Reason string    `json:"reason" enum:"manual,daily,before_publish,before_restore,before_sync,before_removal"`
+	Reason string    `json:"reason" enum:"manual,daily,before_publish,before_restore,before_sync,before_removal,before_agent"`
 	Code   string    `json:"code,omitempty" doc:"The commit of the code that belongs to it."`
 	Pinned bool      `json:"pinned" doc:"It is kept until it is unpinned."`
 

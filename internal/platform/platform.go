@@ -75,6 +75,7 @@ type Platform struct {
 	histories       histories
 	checkpoints     checkpoints
 	queries         queries
+	agents          agents
 	spool           string
 	localRepository holdfast.Location
 	openLocation    func(ctx context.Context, l store.Location, keys [][]byte) (history.Location, error)

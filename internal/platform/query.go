@@ -119,6 +119,11 @@ func (p *Platform) RunQuery(ctx context.Context, who holdfast.Principal, ref hol
 	if err := q.complete(); err != nil {
 		return err
 	}
+	if q.Write && who.Kind == holdfast.AgentToken {
+		if err := p.saveBeforeAgent(ctx, b); err != nil {
+			return err
+		}
+	}
 	timeout := &holdfast.Error{Kind: holdfast.Timeout, Message: fmt.Sprintf("the query took longer than %s", q.Timeout), Hint: "give it more time, or use psql"}
 	ctx, release := context.WithTimeoutCause(ctx, q.Timeout+5*time.Second, timeout) // the statement's own limit comes first
 	defer release()

@@ -83,6 +83,9 @@ func (s *Server) problemOf(ctx context.Context, err error) api.Problem {
 		return p
 	}
 	s.log.Log(ctx, level, "request refused", "kind", kind, "err", err)
+	if r := request(ctx); r != nil {
+		s.config.Platform.NoteRefusal(ctx, principal(ctx), r.Method+" "+r.URL.Path, nil, err)
+	}
 	return p
 }
 

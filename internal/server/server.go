@@ -22,6 +22,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/api"
 	"github.com/holdfast/holdfast/internal/platform"
 )
 
@@ -49,6 +50,8 @@ type Config struct {
 	Metrics *prometheus.Registry
 	// Mounts are further handlers by pattern of http.ServeMux, such as the console at "/". They do their own authentication.
 	Mounts map[string]http.Handler
+	// Agents makes the handler of the agents' door; principal says who asks. Nil: there is none.
+	Agents func(principal func(context.Context) holdfast.Principal) http.Handler
 }
 
 // Server is the HTTP side of the product.
@@ -82,6 +85,9 @@ func New(c Config) *Server {
 	s.routes()
 	s.mountDescription()
 	s.mountHealth()
+	if c.Agents != nil {
+		s.mux.Handle(api.MCPPath, s.requireToken(c.Agents(principal)))
+	}
 	for pattern, handler := range c.Mounts {
 		s.mux.Handle(pattern, handler)
 	}
