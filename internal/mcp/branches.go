@@ -55,7 +55,7 @@ func (d *door) openBranches(s *sdk.Server) {
 		if err != nil {
 			return nil, err
 		}
-		j, err := d.platform.DeleteBranch(ctx, d.who, ref)
+		j, err := d.platform.DeleteBranch(ctx, d.who, ref, platform.Removal{})
 		return d.follow(ctx, j, err)
 	})
 	tool(d, s, "get_job", "How far a job is. Waits up to 45 seconds for its end.", true, func(ctx context.Context, in struct {
