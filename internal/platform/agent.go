@@ -114,6 +114,7 @@ func (a *agents) end(id holdfast.BranchID, made bool, now time.Time) {
 }
 
 // SlowQueries lists the statements that took most time in a branch, as counted since its statistics were reset. It wakes the branch.
+// Production and previews count; development does not, unless the extension was added to it.
 func (p *Platform) SlowQueries(ctx context.Context, who holdfast.Principal, ref holdfast.BranchRef, limit int) ([]publish.Query, error) {
 	b, err := p.findBranch(ctx, who, ref, holdfast.MayRead)
 	if err != nil {
@@ -134,5 +135,8 @@ func (p *Platform) SlowQueries(ctx context.Context, who holdfast.Principal, ref 
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	queries, err := publish.ReadWorkload(ctx, conn.Conn, b.Ref().Database())
+	if holdfast.KindOf(err) == holdfast.Precondition {
+		return nil, &holdfast.Error{Kind: holdfast.Precondition, Message: b.Ref().String() + " does not count its statements", Hint: "production and previews do"}
+	}
 	return queries[:min(len(queries), limit)], err
 }
