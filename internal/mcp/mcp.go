@@ -82,7 +82,3 @@ type nothing struct{}
 type branchInput struct {
 	Branch string `json:"branch" jsonschema:"the branch as project/branch, for example shop/development"`
 }
-
-type projectInput struct {
-	Project string `json:"project" jsonschema:"the project's name"`
-}

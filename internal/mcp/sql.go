@@ -86,9 +86,7 @@ func (d *door) query(ctx context.Context, ref holdfast.BranchRef, q platform.Que
 		for _, c := range e.Columns {
 			r.Columns, r.Types = append(r.Columns, c.Name), append(r.Types, c.Type)
 		}
-		for _, row := range e.Rows {
-			r.Rows = append(r.Rows, row)
-		}
+		r.Rows = append(r.Rows, e.Rows...)
 		switch {
 		case e.Notice != nil:
 			r.Notices = append(r.Notices, e.Notice.Severity+": "+e.Notice.Message)
