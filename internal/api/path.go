@@ -14,7 +14,6 @@ const (
 	HealthPath  = "/healthz"
 	ReadyPath   = "/readyz"
 	MetricsPath = "/metrics"
-	MCPPath     = "/mcp" // the agents' door
 
 	SetupPagePath = "/setup" // with the secret after a #, this is the one-time set-up link
 	JoinPagePath  = "/join"  // with the secret after a #, this is an invitation, or a link for a new password
