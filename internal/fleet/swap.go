@@ -161,8 +161,10 @@ func (f *Fleet) Discard(ctx context.Context, spec Spec) error {
 }
 
 // Exchange puts what Prepare made in a branch's place and keeps what the branch had as a branch of its own, kept. Clients wait meanwhile and
-// their sessions end. It can be repeated after a crash at any point, and then completes; before the first rename Retreat takes it back.
-func (f *Fleet) Exchange(ctx context.Context, spec, kept Spec) error {
+// their sessions end. succeed, which may be nil, is called while neither server runs, before the first rename; what it writes into the new data
+// directory comes into force together with it. Exchange can be repeated after a crash at any point, and then completes; before the
+// first rename Retreat takes it back.
+func (f *Fleet) Exchange(ctx context.Context, spec, kept Spec, succeed func(ctx context.Context, old, next Server) error) error {
 	resume, err := f.Suspend(ctx, spec.ID)
 	if err != nil {
 		return err
@@ -173,6 +175,9 @@ func (f *Fleet) Exchange(ctx context.Context, spec, kept Spec) error {
 		if exists(dir) {
 			if exists(keptDir) {
 				return &holdfast.Error{Kind: holdfast.Conflict, Message: fmt.Sprintf("branch %q has a server already", kept.ID)}
+			}
+			if err := f.succession(ctx, spec, succeed); err != nil {
+				return fmt.Errorf("prepare the branch's new data: %w", err)
 			}
 			if err := os.Rename(dir, keptDir); err != nil {
 				return fmt.Errorf("set the branch's data aside: %w", err)
@@ -189,6 +194,17 @@ func (f *Fleet) Exchange(ctx context.Context, spec, kept Spec) error {
 		return &holdfast.Error{Kind: holdfast.Precondition, Message: "there is nothing prepared to take the branch's place"}
 	}
 	return nil
+}
+
+func (f *Fleet) succession(ctx context.Context, spec Spec, succeed func(ctx context.Context, old, next Server) error) error {
+	if succeed == nil {
+		return nil
+	}
+	install, err := postgres.Choose(f.config.Installations, spec.Major)
+	if err != nil {
+		return err
+	}
+	return succeed(ctx, f.serverAt(f.Dir(spec), install), f.serverAt(f.besideDir(spec), install))
 }
 
 // Retreat takes back an Exchange that a crash cut off: a branch whose data was set aside and not yet replaced gets it back.

@@ -23,8 +23,10 @@ type Config struct {
 	Branch    holdfast.BranchID
 	Dir       string     // this machine's folder for what is on its way; it belongs to this archive alone
 	Locations []Location // at least one; all hold the same
-	Log       *slog.Logger
-	Alert     func(Alert) // called from many goroutines; must not block
+	// Server gives the branch's server on this machine, attached or not, or NotFound where there is none; nil: there never is one.
+	Server func() (*postgres.Server, error)
+	Log    *slog.Logger
+	Alert  func(Alert) // called from many goroutines; must not block
 	// UploadEvery is how often the unfinished WAL segment is brought to the locations while it grows; zero is a minute. It bounds what the
 	// loss of this machine costs.
 	UploadEvery time.Duration
@@ -61,18 +63,19 @@ type Archive struct {
 	snapshotsMeasured time.Time
 	snapshotRetry     time.Time // not before; of the goroutine that keeps alone
 
-	writing  sync.RWMutex // held for reading while objects are in use, for writing while some are deleted
-	reading  sync.RWMutex // held for reading while a snapshot is in use, for writing while one is removed
-	snapping sync.Mutex   // held while a snapshot is made or removed
-	backing  sync.Mutex   // held during a base backup
-	session  sync.Mutex   // held by whoever writes into a spool
-	sending  sync.Mutex   // held while WAL is put into the outbox
-	packing  chan struct{}
-	encoders sync.Pool
-	spaces   sync.Pool // of *[]byte, for segments
-	stop     context.CancelFunc
-	work     sync.WaitGroup
-	closed   sync.Once
+	writing    sync.RWMutex // held for reading while objects are in use, for writing while some are deleted
+	reading    sync.RWMutex // held for reading while a snapshot is in use, for writing while one is removed
+	snapping   sync.Mutex   // held while a snapshot is made or removed
+	backing    sync.Mutex   // held during a base backup
+	session    sync.Mutex   // held by whoever writes into a spool
+	succession sync.Mutex   // held while it is decided what is the branch since when
+	sending    sync.Mutex   // held while WAL is put into the outbox
+	packing    chan struct{}
+	encoders   sync.Pool
+	spaces     sync.Pool // of *[]byte, for segments
+	stop       context.CancelFunc
+	work       sync.WaitGroup
+	closed     sync.Once
 }
 
 // Open takes up the archive of a branch: what a crash left on this machine goes on its way. No location needs to be within reach.

@@ -163,14 +163,19 @@ func (a *Archive) negotiate(ctx context.Context, server *postgres.Server, admin 
 	if err := pglogrepl.StartReplication(ctx, conn, slotName, pglogrepl.LSN(start), pglogrepl.StartReplicationOptions{Timeline: int32(at.timeline), Mode: pglogrepl.PhysicalReplication}); err != nil {
 		return nil, fmt.Errorf("start the WAL stream at %s on timeline %d: %w", start, at.timeline, err)
 	}
-	err = a.use(sp)
-	if err == nil && at.timeline == timeline {
-		err = a.ensureSpan(sp, timeline, at.end)
+	if err := a.use(sp); err != nil {
+		return nil, err
 	}
-	if err != nil {
+	from := at.end
+	if at.timeline != timeline {
+		from = way[len(way)-2].end
+	}
+	if err := a.ensureSpan(ctx, sp, server, admin, fork{timeline, from}); err != nil {
 		return nil, err
 	}
 	have, err := sp.flush()
+	st.position.Store(uint64(have))
+	st.sent.Store(uint64(max(have, flushed)))
 	return &session{conn: conn, spool: sp, timeline: at.timeline, have: have}, err
 }
 
@@ -199,6 +204,9 @@ func (a *Archive) resume(ctx context.Context, server *postgres.Server, way []for
 			a.alerts.event(NewLineage, fmt.Sprintf("timeline %d of the server is not the timeline %d that the archive has", timeline, timeline))
 			return nil, fork{}, nil
 		}
+	}
+	if s.untouched() { // begun when the data came here, see Succeed
+		return s, fork{way[len(way)-1].timeline, flushed}, nil
 	}
 	known := false
 	for i, f := range way {
@@ -275,11 +283,9 @@ func (a *Archive) addSpool(state tails) (*spool, error) {
 	return s, nil
 }
 
-// beginLineage starts the history of a data directory that continues nothing. The marker is written last: a crash before
-// it leaves a lineage without WAL, which hurts nobody.
+// beginLineage starts the history of a running server's data directory that continues nothing.
 func (a *Archive) beginLineage(ctx context.Context, server *postgres.Server, admin *pgx.Conn, system string) (*spool, error) {
-	l := lineage{Version: formatVersion, Began: now()}
-	l.ID = newID(l.Began)
+	l := lineage{}
 	var size string
 	if err := admin.QueryRow(ctx, "SELECT setting, current_setting('server_version_num')::int / 10000 FROM pg_settings WHERE name = 'wal_segment_size'").Scan(&size, &l.Major); err != nil {
 		return nil, fmt.Errorf("ask for the version and the size of WAL segments: %w", err)
@@ -287,6 +293,17 @@ func (a *Archive) beginLineage(ctx context.Context, server *postgres.Server, adm
 	if _, err := fmt.Sscan(system+" "+size, &l.SystemID, &l.SegmentSize); err != nil {
 		return nil, fmt.Errorf("understand what the server says about itself: %w", err)
 	}
+	s, err := a.newLineage(l)
+	if err != nil {
+		return nil, err
+	}
+	return s, a.mark(server, marker{Branch: a.config.Branch, Lineage: s.state.Lineage.ID})
+}
+
+// newLineage names and stores a lineage. Its marker is for the caller to write, last: a crash before leaves a lineage without WAL, which hurts nobody.
+func (a *Archive) newLineage(l lineage) (*spool, error) {
+	l.Version, l.Began = formatVersion, now()
+	l.ID = newID(l.Began)
 	s, err := a.addSpool(tails{Lineage: l, Ends: map[uint32]holdfast.LSN{}, Carries: map[uint32]*walCarry{}, Known: map[uint32]timelineHistory{}})
 	if err != nil {
 		return nil, err
@@ -296,7 +313,7 @@ func (a *Archive) beginLineage(ctx context.Context, server *postgres.Server, adm
 	}
 	a.note(func(c *catalogue) { c.lineages[l.ID] = l })
 	a.log.Info("a new lineage begins", "lineage", l.ID)
-	return s, a.mark(server, marker{Branch: a.config.Branch, Lineage: l.ID})
+	return s, nil
 }
 
 // rememberTimelines stores the history of the server's timeline, which a restore needs. Those of the timelines before it are its own beginning.
@@ -313,30 +330,6 @@ func (a *Archive) rememberTimelines(s *spool, own timelineHistory) error {
 	}
 	a.note(func(c *catalogue) { c.timelines[walKey{id, own.Timeline}] = own })
 	return s.saveNow()
-}
-
-// ensureSpan notes that from now on this lineage and timeline are the branch, unless they were already.
-func (a *Archive) ensureSpan(s *spool, timeline uint32, from holdfast.LSN) error {
-	id := s.state.Lineage.ID
-	last, err := a.lastSpan()
-	if err != nil || last.Lineage == id && last.Timeline == timeline {
-		return err
-	}
-	next := span{Version: formatVersion, Lineage: id, Timeline: timeline, From: from, Began: now()}
-	next.ID = newID(next.Began)
-	if err := a.putSealed(a.objects.span(next.ID), next); err != nil {
-		return err
-	}
-	a.note(func(c *catalogue) { c.addSpan(next) })
-	return writeJSON(a.path(spanFile), next)
-}
-
-// spanFile remembers the last span on this machine.
-const spanFile = "span.json"
-
-func (a *Archive) lastSpan() (span, error) {
-	var last span
-	return last, readJSON(a.path(spanFile), &last)
 }
 
 // use makes the spool the one whose unfinished segment is brought away, and finishes what another left.

@@ -37,6 +37,11 @@ type span struct {
 type marker struct {
 	Branch  holdfast.BranchID `json:"branch"`
 	Lineage string            `json:"lineage"`
+	// Since when this data is the branch: no client has written to it before, and none to what was the branch until then since. It comes into
+	// the branch's place together with the data. Zero where the data was put there by other means.
+	Since    time.Time    `json:"since,omitzero"`
+	Timeline uint32       `json:"timeline,omitempty"` // that it had then
+	From     holdfast.LSN `json:"from,omitzero"`      // and where it stood
 }
 
 func readMarker(dataDir string) (marker, error) {

@@ -87,7 +87,7 @@ func (a *Archive) restore(ctx context.Context, r RestoreRequest, damage *damageL
 		return Restored{}, err
 	}
 	if r.Continues {
-		if err := writeMarker(dir, r.Server.Account(), marker{Branch: a.config.Branch, Lineage: t.lineage}); err != nil {
+		if err := writeMarker(dir, r.Server.Account(), marker{Branch: a.config.Branch, Lineage: t.lineage, Since: now(), Timeline: timeline, From: t.end}); err != nil {
 			return Restored{}, err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/postgres"
@@ -31,14 +32,15 @@ func (a *Archive) Settle(ctx context.Context, server *postgres.Server) error {
 	if err != nil || s == nil {
 		return err
 	}
-	// The stream's goroutine writes into the spool while it has a session.
-	if !a.session.TryLock() {
-		return nil
+	if err := a.lockSession(ctx); err != nil {
+		return err
 	}
 	defer a.session.Unlock()
 	have, ok := s.end(control.Timeline)
 	if !ok {
-		return nil // a timeline that was never attached; its beginning is missing, so its end is of no use yet
+		if have, ok, err = a.join(s, server.DataDir(), control.Timeline); !ok {
+			return err
+		}
 	}
 	end, err := localWALEnd(server.DataDir(), postgres.SegmentAt(control.Timeline, have, control.SegmentSize))
 	if err != nil || have >= end {
@@ -52,6 +54,51 @@ func (a *Archive) Settle(ctx context.Context, server *postgres.Server) error {
 	}
 	a.wakePacker()
 	return nil
+}
+
+// lockSession waits until no session with the server is left: one writes into the spool, and ends when the server does.
+func (a *Archive) lockSession(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, catchUpAtMost)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !a.session.TryLock() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return &holdfast.Error{Kind: holdfast.Unavailable, Message: "the WAL stream of a server that has stopped does not end"}
+		}
+	}
+	return nil
+}
+
+// join finds where a timeline of which nothing was streamed continues what the archive has: the server stopped before its first session. It is
+// false for a lineage of which nothing has arrived at all, of which nothing can be restored either.
+func (a *Archive) join(s *spool, dataDir string, timeline uint32) (holdfast.LSN, bool, error) {
+	s.mu.Lock()
+	untouched := s.untouched()
+	s.mu.Unlock()
+	if untouched {
+		return 0, false, nil
+	}
+	missing := &holdfast.Error{Kind: holdfast.Unavailable, Message: fmt.Sprintf("the history has nothing of the server's timeline %d yet", timeline), Hint: "wake the branch and try again"}
+	own, err := ownTimeline(dataDir, timeline)
+	if err != nil || own.Timeline == 0 {
+		return 0, false, errors.Join(err, missing)
+	}
+	way, err := own.forks()
+	if err != nil {
+		return 0, false, err
+	}
+	parent := way[len(way)-2]
+	end, ok := s.end(parent.timeline)
+	if !ok || end < parent.end {
+		return 0, false, missing
+	}
+	if local, err := localWALEnd(dataDir, postgres.SegmentAt(timeline, parent.end, s.state.Lineage.SegmentSize)); err != nil || local < parent.end {
+		return 0, false, errors.Join(err, missing)
+	}
+	return parent.end, true, a.rememberTimelines(s, own)
 }
 
 // localWALEnd follows a data directory's own WAL from a segment on and says where its last whole record ends, as PostgreSQL would

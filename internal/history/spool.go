@@ -36,6 +36,7 @@ type spool struct {
 	flushed    holdfast.LSN // everything before it is on the disk
 	scan       *walScan
 	lastCommit time.Time
+	safeCommit time.Time // the last one before flushed: what is described is never later than what is there
 
 	sent storedSegment // the last unfinished segment that was brought away; guarded by the archive's sending
 }
@@ -195,6 +196,7 @@ func (s *spool) open(segment postgres.Segment) error {
 	}
 	s.scan.resume(s.state.Carries[segment.Timeline].at(segment.Start()))
 	s.feed(content)
+	s.safeCommit = s.lastCommit
 	return nil
 }
 
@@ -277,7 +279,7 @@ func (s *spool) sync() error {
 	if err := s.file.Sync(); err != nil {
 		return fmt.Errorf("sync WAL: %w", err)
 	}
-	s.flushed = end
+	s.flushed, s.safeCommit = end, s.lastCommit
 	return nil
 }
 
@@ -324,7 +326,7 @@ func (s *spool) closeFile() error {
 
 // stored describes the segment at hand as it would be kept now. The caller holds mu.
 func (s *spool) stored() storedSegment {
-	return storedSegment{lineage: s.state.Lineage.ID, segment: s.segment, end: int64(s.flushed - s.segment.Start()), lastCommit: s.lastCommit}
+	return storedSegment{lineage: s.state.Lineage.ID, segment: s.segment, end: int64(s.flushed - s.segment.Start()), lastCommit: s.safeCommit}
 }
 
 // current describes the unfinished segment as it is on the disk; ok is false when there is none.
@@ -374,6 +376,11 @@ func (s *spool) endOf(timeline uint32) (lsn holdfast.LSN, ok bool) {
 		lsn, ok = max(lsn, s.flushed), true
 	}
 	return lsn, ok
+}
+
+// untouched says whether nothing of the lineage has arrived yet. The caller holds mu.
+func (s *spool) untouched() bool {
+	return len(s.state.Ends) == 0 && !(s.begun && s.flushed > s.segment.Start())
 }
 
 // waiting lists the finished segments that were not taken over yet.

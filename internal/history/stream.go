@@ -21,7 +21,8 @@ const (
 	flushEvery    = 500 * time.Millisecond // bounds what the loss of this machine's memory costs
 	statusEvery   = 10 * time.Second       // asks for an answer too, so that an idle server is heard
 	silentAtMost  = 35 * time.Second       // without any message the connection is dead
-	catchUpAtMost = 5 * time.Second
+	catchUpAtMost = 15 * time.Second       // longer than the pause before another try
+	attachAtMost  = 30 * time.Second
 	retryFirst    = 100 * time.Millisecond
 	retryLast     = 5 * time.Second
 )
@@ -102,22 +103,53 @@ func (a *Archive) takeFromFiles(ctx context.Context, server *postgres.Server, re
 	return a.Settle(ctx, server)
 }
 
-// catchUp takes what the attached server has written until now, from its files when it does not answer.
+// catchUp takes what the branch's server has written until now: over the stream while the server runs, which may have to begin first, as after a restore
+// or a crash; else from its files.
 func (a *Archive) catchUp(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, attachAtMost)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		again, err := a.catchUpOnce(ctx)
+		if !again {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return &holdfast.Error{Kind: holdfast.Unavailable, Message: "the history does not reach that moment yet: the branch's server does not answer, or its WAL is not being streamed",
+				Hint: "try again in a minute; the log says what keeps it", Cause: err}
+		}
+	}
+}
+
+// catchUpOnce says whether to try again because the server or the stream is just beginning or ending.
+func (a *Archive) catchUpOnce(ctx context.Context) (again bool, err error) {
 	a.mu.Lock()
 	st := a.stream
 	a.mu.Unlock()
-	if st == nil {
-		return nil
+	var server *postgres.Server
+	if st != nil {
+		server = st.server
+		target, err := serverPosition(ctx, server)
+		if err == nil {
+			err = a.waitFlushed(ctx, st, target, min(catchUpAtMost, a.patience))
+			select {
+			case <-st.ended:
+				return err != nil, err
+			default:
+				return false, err
+			}
+		}
+	} else if server, err = a.server(); server == nil || err != nil {
+		return false, err
 	}
-	target, err := serverPosition(ctx, st.server)
-	if err == nil {
-		err = a.waitFlushed(ctx, st, target, min(catchUpAtMost, a.patience))
+	running, err := server.Adopt()
+	if running || err != nil {
+		return running, err
 	}
-	if err == nil || ctx.Err() != nil {
-		return ctx.Err()
-	}
-	return a.takeFromFiles(ctx, st.server, err)
+	return false, a.Settle(ctx, server)
 }
 
 // drain waits for what a running server has. An error says that it does not run, or that its WAL does not come.
@@ -237,7 +269,8 @@ func (a *Archive) hold(ctx context.Context, st *stream, delivers func()) error {
 	a.streaming(ctx, st)
 	err = a.run(ctx, st, s, delivers)
 	st.caughtUp.Store(0)
-	_ = s.close(ctx) // whether the server heard of it or not, the next session ends it
+	st.position.Store(0) // the next session may be of other data, whose positions are smaller
+	_ = s.close(ctx)     // whether the server heard of it or not, the next session ends it
 	var flushErr error
 	st.reached, flushErr = s.spool.flush()
 	return errors.Join(err, flushErr, s.spool.close())

@@ -20,25 +20,26 @@ type target struct {
 	after time.Time    // a base must have been complete by then; zero for any
 }
 
-// recently is how far back a moment must lie before everything that was acknowledged by then is known to have arrived.
-const recently = 2 * statusEvery
-
 // resolve finds the target that a point means.
 func (a *Archive) resolve(ctx context.Context, p holdfast.Point) (target, error) {
 	if err := p.Validate(); err != nil {
 		return target{}, err
 	}
-	if p.Latest() || time.Since(p.At) < recently {
-		if err := a.catchUp(ctx); err != nil {
+	if p.Checkpoint == "" {
+		if err := a.observe(ctx); err != nil {
 			return target{}, err
 		}
 	}
 	var t target
-	err := a.withCatalogue(ctx, func(c *catalogue) error {
-		var err error
-		t, err = c.locate(p)
-		return err
-	})
+	err := a.withCatalogue(ctx, func(c *catalogue) (err error) { t, err = c.locate(p); return err })
+	if err != nil {
+		return target{}, err
+	}
+	open := false
+	err = a.withCatalogue(ctx, func(c *catalogue) error { open = c.openEnded(p, t); return nil })
+	if err == nil && open {
+		err = a.catchUp(ctx)
+	}
 	if err != nil {
 		return target{}, err
 	}
@@ -60,6 +61,18 @@ func (a *Archive) resolve(ctx context.Context, p holdfast.Point) (target, error)
 		t.way[n-2].end = endless
 	}
 	return t, nil
+}
+
+// openEnded says whether the target is the end of what is known of the present timeline, so that something that was acknowledged by the
+// moment asked for may not have arrived: WAL comes in order, so everything before a commit that is known has.
+func (c *catalogue) openEnded(p holdfast.Point, t target) bool {
+	if p.Latest() {
+		return true
+	}
+	if p.At.IsZero() || !c.spans[len(c.spans)-1].is(t.lineage, t.timeline) {
+		return false
+	}
+	return !slices.ContainsFunc(c.list(t.walKey), func(s storedSegment) bool { return s.lastCommit.After(p.At) })
 }
 
 // locate finds lineage and timeline of a point; for a checkpoint and a position also the cut.

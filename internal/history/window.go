@@ -11,6 +11,9 @@ import (
 
 // Window says to which times the branch can be restored now.
 func (a *Archive) Window(ctx context.Context) (holdfast.Window, error) {
+	if err := a.observe(ctx); err != nil {
+		return holdfast.Window{}, err
+	}
 	var ranges []timeRange
 	err := a.withCatalogue(ctx, func(c *catalogue) error {
 		ranges = c.restorable(a.presentUntil())

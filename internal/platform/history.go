@@ -90,7 +90,7 @@ func (p *Platform) openHistory(ctx context.Context, b store.Branch) error {
 
 func (p *Platform) newArchive(b store.Branch, locations []history.Location) (*history.Archive, error) {
 	return history.Open(history.Config{Branch: b.ID, Dir: filepath.Join(p.spool, string(b.ID)), Locations: locations, Log: p.log, Alert: p.historyAlert,
-		Snapshots: p.snapshots(b)})
+		Snapshots: p.snapshots(b), Server: func() (fleet.Server, error) { return p.fleet.Server(b.ID) }})
 }
 
 // wish says whether the branch is awake. It does not wait.

@@ -295,7 +295,15 @@ func (p *Platform) runRestore(ctx context.Context, r *run) (any, error) {
 func (p *Platform) exchange(ctx context.Context, b, kept store.Branch) error {
 	resume := p.doors.hold(b.Ref())
 	defer resume()
-	return p.fleet.Exchange(ctx, spec(b), spec(kept))
+	var succeed func(ctx context.Context, old, next fleet.Server) error
+	if hasHistory(b) {
+		archive, err := p.archive(b)
+		if err != nil {
+			return err
+		}
+		succeed = archive.Succeed
+	}
+	return p.fleet.Exchange(ctx, spec(b), spec(kept), succeed)
 }
 
 // restoreAside makes the server beside the branch that is to take its place, with the passwords that are valid now.

@@ -2,7 +2,12 @@ package platform
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -124,5 +129,73 @@ func TestAMomentThatCannotBeHadIsRefusedBeforeAnythingHappens(t *testing.T) {
 	}
 	if branches, err := p.Branches(t.Context(), admin, "shop"); err != nil || len(branches) != 2 {
 		t.Errorf("got %d branches, %v", len(branches), err)
+	}
+}
+
+// Whatever moment is asked for, it shows what was committed before it and nothing else: rolled back transactions, a restore and a crash of the
+// server in between notwithstanding.
+func TestAMomentShowsExactlyWhatWasCommittedBeforeIt(t *testing.T) {
+	p := newHome(t).open(t)
+	create(t, p, NewProject{Name: "shop"})
+	production := ref(t, "shop/production")
+	withBase(t, p, production)
+	conn := asOwner(t, p, production)
+	pgtest.Exec(t, conn, `CREATE TABLE numbered (n int)`)
+	type moment struct {
+		at   time.Time
+		rows string
+	}
+	var moments []moment
+	const rows = `SELECT coalesce(string_agg(n::text, ' ' ORDER BY n), '') FROM numbered`
+	note := func() {
+		moments = append(moments, moment{serverTime(t, p, production), pgtest.Value[string](t, conn, rows)})
+	}
+	write := func(from, to int) {
+		for n := from; n < to; n++ {
+			pgtest.Exec(t, conn, fmt.Sprintf(`BEGIN; INSERT INTO numbered VALUES (%d); ROLLBACK`, -n))
+			pgtest.Exec(t, conn, fmt.Sprintf(`INSERT INTO numbered VALUES (%d)`, n))
+			if n%5 == 3 {
+				note()
+			}
+		}
+	}
+	write(0, 10)
+	back := moments[0]
+	conn.Close(t.Context())
+	j, err := p.Restore(t.Context(), admin, production, holdfast.Point{At: back.at})
+	done(t, p, j, err)
+	conn = asOwner(t, p, production)
+	if got := pgtest.Value[string](t, conn, rows); got != back.rows {
+		t.Fatalf("restored in place: %s, want %s", got, back.rows)
+	}
+	write(100, 105)
+	conn.Close(t.Context())
+	b, err := p.findBranch(t.Context(), admin, production, holdfast.MayRead)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := p.fleet.Server(b.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := os.ReadFile(filepath.Join(server.DataDir(), "postmaster.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, _, _ := strings.Cut(string(raw), "\n")
+	pid, err := strconv.Atoi(line)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	conn = asOwner(t, p, production)
+	write(200, 205)
+	for _, m := range moments {
+		shown := asOwner(t, p, look(t, p, production, m.at))
+		if got := pgtest.Value[string](t, shown, rows); got != m.rows {
+			t.Errorf("at %s it was %q, and is shown as %q", m.at, m.rows, got)
+		}
 	}
 }
