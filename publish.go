@@ -54,7 +54,15 @@ const (
 	PublishSchema     PublishKind = "schema"     // development compared with production
 	PublishMigrations PublishKind = "migrations" // files of a migration tool
 	PublishRevert     PublishKind = "revert"     // the way back of an earlier publish
+	PublishExpand     PublishKind = "expand"     // new columns beside the old ones, filled and kept alike
+	PublishSwitch     PublishKind = "switch"     // the new columns become the real ones, and the old ones stay
+	PublishContract   PublishKind = "contract"   // the old columns go
 )
+
+// Phase says whether the publish is one of those by which columns are expanded and contracted.
+func (k PublishKind) Phase() bool {
+	return k == PublishExpand || k == PublishSwitch || k == PublishContract
+}
 
 // Publish is one change of production's structure, from the plan to its grace period. Its number counts within the project.
 type Publish struct {
@@ -120,6 +128,8 @@ const (
 	PublishFilesDoc  PublishDoc = "files"  // the migrations that it runs
 	PublishSourceDoc PublishDoc = "source" // development's catalogue as it was planned with
 	PublishBaseDoc   PublishDoc = "base"   // the baseline that there was before it
+
+	PublishExpansionDoc PublishDoc = "expansion" // how columns are expanded, for all phases
 )
 
 // PublishHooks are a project's own checks of a rehearsal. Each gets the copy's DATABASE_URL; one that fails blocks the publish.

@@ -42,6 +42,8 @@ type planFlags struct{ ask api.NewPublish }
 func (f *planFlags) flags(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.ask.Answers, "answer", nil, "answer a question: rename:TABLE.COLUMN=NEW, drop:OBJECT, using:TABLE.COLUMN=EXPRESSION, fill:TABLE.COLUMN=EXPRESSION")
 	cmd.Flags().BoolVar(&f.ask.Maintenance, "maintenance", false, "plan for clients that are held meanwhile: fewer statements, which make everybody wait")
+	cmd.Flags().BoolVar(&f.ask.ZeroDowntime, "zero-downtime", false, "rename columns and change their types such that old and new code run side by side")
+	cmd.MarkFlagsMutuallyExclusive("maintenance", "zero-downtime")
 }
 
 func (c *cli) publishPlanCommand() *cobra.Command {
@@ -53,7 +55,7 @@ func (c *cli) publishPlanCommand() *cobra.Command {
 
 Development, production and what was published last are compared. What only production has, because production changed, is never dropped: it is
 shown as drift. Neither database is changed, and planning again replaces a plan that was not applied yet.`,
-		Example: "  holdfast publish plan shop\n  holdfast publish plan shop --answer rename:users.fullname=display_name\n  holdfast publish plan shop --sql > plan.sql",
+		Example: "  holdfast publish plan shop\n  holdfast publish plan shop --answer rename:users.fullname=display_name\n  holdfast publish plan shop --zero-downtime\n  holdfast publish plan shop --sql > plan.sql",
 		Args:    cobra.MaximumNArgs(1), ValidArgsFunction: c.completeProjects,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			project, err := c.project(first(args))
@@ -94,6 +96,28 @@ func planOf(p api.Publish) api.Plan {
 		return api.Plan{}
 	}
 	return *p.Plan
+}
+
+func (c *cli) publishContractCommand() *cobra.Command {
+	var asSQL bool
+	cmd := &cobra.Command{
+		Use: "contract [PROJECT] [NUMBER]", Short: "Plan the removal of the old columns after --zero-downtime",
+		Long: `Plan the removal of the old columns, which --zero-downtime left beside the new ones.
+
+Apply it when no code for the old structure runs any more. It is a publish of its own, which is rehearsed and applied like any other.`,
+		Example: "  holdfast publish contract shop 8\n  holdfast publish rehearse shop\n  holdfast publish apply shop", Args: cobra.MaximumNArgs(2), ValidArgsFunction: c.completeProjects,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.numbered(cmd, args, func(client *api.Client, project string, number int) error {
+				p, err := client.ContractPublish(cmd.Context(), project, number)
+				if err != nil {
+					return err
+				}
+				return c.showPlan(p, asSQL)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&asSQL, "sql", false, "write the statements only")
+	return cmd
 }
 
 func (c *cli) publishListCommand() *cobra.Command {

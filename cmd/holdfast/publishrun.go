@@ -57,7 +57,7 @@ written since.`,
 	}
 	f.flags(cmd)
 	consent.flags(cmd)
-	cmd.AddCommand(c.publishPlanCommand(), c.publishRehearseCommand(), c.publishApplyCommand(), c.publishRevertCommand(), c.publishMigrationsCommand(), c.publishAdoptCommand(), c.publishListCommand(), c.publishShowCommand(), c.publishLogCommand(),
+	cmd.AddCommand(c.publishPlanCommand(), c.publishRehearseCommand(), c.publishApplyCommand(), c.publishRevertCommand(), c.publishContractCommand(), c.publishMigrationsCommand(), c.publishAdoptCommand(), c.publishListCommand(), c.publishShowCommand(), c.publishLogCommand(),
 		c.publishCancelCommand(), c.publishHooksCommand())
 	return cmd
 }

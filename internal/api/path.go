@@ -94,6 +94,7 @@ const (
 	PublishCancelPath     = PublishPath + "/cancel"
 	PublishRehearsePath   = PublishPath + "/rehearse"
 	PublishApplyPath      = PublishPath + "/apply"
+	PublishContractPath   = PublishPath + "/contract"
 	PublishRevertPath     = PublishPath + "/revert"
 	PublishLogPath        = PublishPath + "/log"
 	PublishMigrationsPath = ProjectPath + "/publish-migrations"

@@ -13,7 +13,7 @@ import (
 type Publish struct {
 	Project     string    `json:"project" example:"shop"`
 	Number      int       `json:"number" doc:"Counts within the project." example:"7"`
-	Kind        string    `json:"kind" enum:"schema,migrations,revert" doc:"Where its statements come from: development, files of a migration tool, or an earlier publish that it takes back."`
+	Kind        string    `json:"kind" enum:"schema,migrations,revert,expand,switch,contract" doc:"Where its statements come from: development, files of a migration tool, or an earlier publish that it takes back. The last three are the phases of expand and contract."`
 	State       string    `json:"state" enum:"draft,planned,needs answer,blocked,rehearsing,ready,applying,published,failed,reverted"`
 	Error       string    `json:"error,omitempty" doc:"Why it is blocked or failed, for a person."`
 	Statements  int       `json:"statements" doc:"How many the plan has; 0: nothing is to be done."`
@@ -104,9 +104,10 @@ type PlanProblem struct {
 
 // NewPublish asks for a plan.
 type NewPublish struct {
-	Answers     []string `json:"answers,omitempty" doc:"To questions: rename:TABLE.COLUMN=NEW_NAME, drop:OBJECT, using:TABLE.COLUMN=EXPRESSION, fill:TABLE.COLUMN=EXPRESSION. They are kept for the next plan of the same publish."`
-	AllowLossy  bool     `json:"allow_lossy,omitempty" doc:"Conversions may cut values that do not fit."`
-	Maintenance bool     `json:"maintenance,omitempty" doc:"Plan for clients that are held meanwhile: fewer statements, which make everybody wait."`
+	Answers      []string `json:"answers,omitempty" doc:"To questions: rename:TABLE.COLUMN=NEW_NAME, drop:OBJECT, using:TABLE.COLUMN=EXPRESSION, fill:TABLE.COLUMN=EXPRESSION. They are kept for the next plan of the same publish."`
+	AllowLossy   bool     `json:"allow_lossy,omitempty" doc:"Conversions may cut values that do not fit."`
+	Maintenance  bool     `json:"maintenance,omitempty" doc:"Plan for clients that are held meanwhile: fewer statements, which make everybody wait."`
+	ZeroDowntime bool     `json:"zero_downtime,omitempty" doc:"Carry renames and type changes of columns by expanding: new columns beside the old ones, kept alike while old and new code run. Planning again after it was applied plans the switch."`
 }
 
 // Rehearsal says how a publish is rehearsed.
@@ -185,6 +186,11 @@ func (c *Client) ApplyPublish(ctx context.Context, project string, number int, a
 // PlanMigrations plans a publish of migrations.
 func (c *Client) PlanMigrations(ctx context.Context, project string, ask NewMigrations) (Publish, error) {
 	return call[Publish](ctx, c, http.MethodPost, Path(PublishMigrationsPath, project), ask)
+}
+
+// ContractPublish plans the last phase of expand and contract; number 0 is the expansion that production is in.
+func (c *Client) ContractPublish(ctx context.Context, project string, number int) (Publish, error) {
+	return call[Publish](ctx, c, http.MethodPost, publishPath(PublishContractPath, project, number), nil)
 }
 
 // RevertPublish plans the way back of a publish as a publish of its own.

@@ -161,15 +161,16 @@ func (j storeJournal) unfinished(tx *store.Tx) (publish.Unfinished, error) {
 // applying is one run of an apply's job.
 type applying struct {
 	*Platform
-	run     *run
-	input   applyInput
-	found   publishing
-	pub     holdfast.Publish
-	plan    *schema.Plan
-	report  *RehearsalReport
-	dump    string
-	journal storeJournal
-	left    publish.Unfinished
+	run       *run
+	input     applyInput
+	found     publishing
+	pub       holdfast.Publish
+	plan      *schema.Plan
+	report    *RehearsalReport
+	dump      string
+	expansion *schema.Expansion
+	journal   storeJournal
+	left      publish.Unfinished
 }
 
 func (p *Platform) loadApply(ctx context.Context, r *run) (*applying, error) {
@@ -188,6 +189,9 @@ func (p *Platform) loadApply(ctx context.Context, r *run) (*applying, error) {
 			return err
 		}
 		if a.report, err = reportOf(tx, a.pub); err != nil {
+			return err
+		}
+		if a.expansion, err = expansionOf(tx, a.pub); err != nil {
 			return err
 		}
 		raw, err := tx.PublishDoc(a.pub.ProjectID, a.pub.Number, holdfast.PublishDumpDoc)
@@ -261,6 +265,12 @@ func (a *applying) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if a.pub.Kind == holdfast.PublishSwitch || a.pub.Kind == holdfast.PublishContract {
+		// Its way back leads to before the expansion.
+		if old, err = a.dumpBeforeExpansion(ctx); err != nil {
+			return err
+		}
+	}
 	next, err := a.nextTransaction(ctx, a.found.production)
 	if err != nil {
 		return err
@@ -298,7 +308,7 @@ func (a *applying) change(ctx context.Context, direction publish.Direction) (*pu
 	log := a.newEventLog(a.run, a.pub, applyPhase)
 	defer log.close()
 	order := publish.Order{Plan: a.plan, Target: a.target(a.found.production), Journal: a.journal, Progress: log.add, Expected: a.dump,
-		Settings: publish.Settings{Extensions: allowedExtensions()}}
+		Settings: publish.Settings{Extensions: allowedExtensions()}, Backfills: batches(a.pub, a.expansion), Undo: backFirst(a.pub, a.expansion)}
 	if a.report != nil {
 		order.Settings.StatementTimeouts = a.report.StatementTimeouts()
 	}
@@ -374,6 +384,9 @@ func (a *applying) settled(tx *store.Tx, pub *holdfast.Publish, state publish.St
 		return err
 	}
 	reverted.RevertedBy = pub.Number
+	if err := revertPhases(tx, reverted, pub.Number); err != nil {
+		return err
+	}
 	return tx.UpdatePublish(reverted)
 }
 

@@ -44,7 +44,9 @@ func (a *applying) keepBaseline(ctx context.Context) error {
 	switch a.pub.Kind {
 	case holdfast.PublishRevert:
 		return a.baselineBefore(ctx)
-	case holdfast.PublishSchema:
+	case holdfast.PublishExpand, holdfast.PublishSwitch:
+		return nil // production is equal to development after the contraction only
+	case holdfast.PublishSchema, holdfast.PublishContract:
 		return a.baselineAsPlanned(ctx)
 	}
 	// Migrations have no development to come from: it may be equal by now, or not.

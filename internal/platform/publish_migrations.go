@@ -315,7 +315,7 @@ func cleanupOf(sql string) string {
 
 // acceptResult makes what the copy became the aim: migrations say what to do, not what comes of it.
 func (h *rehearsing) acceptResult(ctx context.Context, report *RehearsalReport) error {
-	if h.pub.Kind != holdfast.PublishMigrations || report.Error != "" {
+	if h.pub.Kind != holdfast.PublishMigrations && !h.acceptsPhase() || report.Error != "" {
 		return nil
 	}
 	now, err := h.catalog(ctx, h.copy)
@@ -331,6 +331,10 @@ func (h *rehearsing) acceptResult(ctx context.Context, report *RehearsalReport) 
 		}
 	}
 	report.Leftovers = []string{}
+	if h.pub.Kind != holdfast.PublishMigrations {
+		report.Reasons = slices.DeleteFunc(report.Reasons, func(r publish.Reason) bool { return r.Code == "oracle" })
+		return nil
+	}
 	report.Reasons = slices.DeleteFunc(report.Reasons, func(r publish.Reason) bool { return r.Code == "oracle" || r.Code == "rows" })
 	for _, t := range report.Tables {
 		if slices.Contains(ledgerTables(), t.Table) || t.RowsBefore == t.RowsAfter && len(t.Changed) == 0 {

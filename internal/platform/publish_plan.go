@@ -22,6 +22,8 @@ type NewPublish struct {
 	Answers     []string // to questions, as schema.ParseAnswers reads them
 	AllowLossy  bool     // conversions may cut values that do not fit
 	Maintenance bool     // plan for held clients: fewer statements, which make everybody wait
+	// ZeroDowntime carries renames and type changes of columns by expanding: old and new code run side by side.
+	ZeroDowntime bool
 }
 
 // PlanPublish compares development with production and with the last publish, and keeps the plan as the project's open publish: one that
@@ -35,6 +37,13 @@ func (p *Platform) PlanPublish(ctx context.Context, who holdfast.Principal, proj
 	if err != nil {
 		return PublishView{}, err
 	}
+	if ask.ZeroDowntime && ask.Maintenance {
+		return PublishView{}, &holdfast.Error{Kind: holdfast.Invalid, Message: "a publish is planned for a maintenance window or for none at all, not for both"}
+	}
+	running, err := p.expandingNow(ctx, found.project.ID)
+	if err != nil {
+		return PublishView{}, err
+	}
 	pub, answers, err := p.draftPublish(ctx, who, found, answers)
 	if err != nil {
 		return PublishView{}, err
@@ -44,9 +53,27 @@ func (p *Platform) PlanPublish(ctx context.Context, who holdfast.Principal, proj
 		return PublishView{}, err
 	}
 	in.Options = schema.Options{Answers: answers, Tombstones: true, AllowLossy: ask.AllowLossy, Offline: ask.Maintenance, Publish: strconv.Itoa(pub.Number)}
+	if running != nil {
+		in.Options.Offline = false
+		return p.planPhase(ctx, who, project, pub, running, in)
+	}
+	var notes []string
+	if ask.ZeroDowntime {
+		plan, expansion, ordinary, err := p.planExpansion(in)
+		if err != nil {
+			return PublishView{}, err
+		}
+		if expansion != nil {
+			return p.keepPhase(ctx, who, project, pub, holdfast.PublishExpand, plan, expansion, in.Development)
+		}
+		notes = ordinary
+	}
 	plan, err := p.computePlan(in)
 	if err != nil {
 		return PublishView{}, err
+	}
+	for _, text := range notes {
+		plan.Notes = append(plan.Notes, "not expanded: "+text)
 	}
 	development := in.Development.Fingerprint()
 	// Two equal databases are as good as a publish: from here on renames are known for what they are.
@@ -55,17 +82,11 @@ func (p *Platform) PlanPublish(ctx context.Context, who holdfast.Principal, proj
 			return PublishView{}, err
 		}
 	}
-	source, err := json.Marshal(in.Development)
-	if err != nil {
-		return PublishView{}, err
-	}
-	err = p.store.Update(ctx, func(tx *store.Tx) error {
-		return tx.SetPublishDoc(pub.ProjectID, pub.Number, holdfast.PublishSourceDoc, source)
-	})
-	if err != nil {
+	if err := p.keepSource(ctx, pub, in.Development); err != nil {
 		return PublishView{}, err
 	}
 	err = p.keepPlan(ctx, who, pub.ProjectID, pub.Number, plan, func(pub *holdfast.Publish) {
+		pub.Kind = holdfast.PublishSchema
 		pub.Maintenance, pub.Development, pub.Allowed = ask.Maintenance, development, nil
 		if ask.AllowLossy {
 			pub.Allowed = []string{string(schema.Lossy)}
@@ -77,6 +98,17 @@ func (p *Platform) PlanPublish(ctx context.Context, who holdfast.Principal, proj
 	return p.Publish(ctx, who, project, pub.Number)
 }
 
+// keepSource keeps development's catalogue of a plan.
+func (p *Platform) keepSource(ctx context.Context, pub holdfast.Publish, development *schema.Catalog) error {
+	source, err := json.Marshal(development)
+	if err != nil {
+		return err
+	}
+	return p.store.Update(ctx, func(tx *store.Tx) error {
+		return tx.SetPublishDoc(pub.ProjectID, pub.Number, holdfast.PublishSourceDoc, source)
+	})
+}
+
 // draftPublish finds the project's open publish or makes one, and adds the answers to those that it has.
 func (p *Platform) draftPublish(ctx context.Context, who holdfast.Principal, found publishing, answers map[string]string) (holdfast.Publish, map[string]string, error) {
 	var pub holdfast.Publish
@@ -85,7 +117,7 @@ func (p *Platform) draftPublish(ctx context.Context, who holdfast.Principal, fou
 		if err != nil {
 			return err
 		}
-		if len(newest) == 1 && newest[0].Kind == holdfast.PublishSchema && newest[0].State.Open() {
+		if len(newest) == 1 && slices.Contains([]holdfast.PublishKind{holdfast.PublishSchema, holdfast.PublishExpand, holdfast.PublishSwitch}, newest[0].Kind) && newest[0].State.Open() {
 			pub = newest[0]
 		} else if pub, err = p.insertPublish(tx, who, found.project, holdfast.Publish{Kind: holdfast.PublishSchema}); err != nil {
 			return err

@@ -140,13 +140,14 @@ func freeCopyName(tx *store.Tx, project string, number int) (string, error) {
 // rehearsing is one run of a rehearsal's job.
 type rehearsing struct {
 	*Platform
-	run   *run
-	input rehearseInput
-	found publishing
-	pub   holdfast.Publish
-	plan  *schema.Plan
-	copy  store.Branch
-	hooks holdfast.PublishHooks
+	run       *run
+	input     rehearseInput
+	found     publishing
+	pub       holdfast.Publish
+	plan      *schema.Plan
+	expansion *schema.Expansion
+	copy      store.Branch
+	hooks     holdfast.PublishHooks
 
 	production *schema.Catalog // as it was when the rehearsal began
 }
@@ -178,6 +179,9 @@ func (h *rehearsing) all(ctx context.Context) (any, error) {
 			return err
 		}
 		if h.plan, err = planOf(tx, h.pub); err != nil {
+			return err
+		}
+		if h.expansion, err = expansionOf(tx, h.pub); err != nil {
 			return err
 		}
 		if h.hooks, err = tx.PublishHooks(h.input.ProjectID); err != nil {
@@ -273,7 +277,7 @@ func (h *rehearsing) rehearse(ctx context.Context) (*RehearsalReport, error) {
 		return nil, err
 	}
 	log := h.newEventLog(h.run, h.pub, rehearsalPhase)
-	report, err := publish.Rehearse(ctx, publish.Rehearsal{Plan: h.plan, Copy: h.target(h.copy), Development: h.wanted(), Workload: workload, Progress: log.add,
+	report, err := publish.Rehearse(ctx, publish.Rehearsal{Plan: h.plan, Copy: h.target(h.copy), Development: h.wanted(), Workload: workload, Progress: log.add, Backfills: batches(h.pub, h.expansion),
 		Settings: publish.Settings{Extensions: allowedExtensions()}})
 	log.close()
 	if err != nil {
@@ -352,7 +356,7 @@ func (h *rehearsing) finish(ctx context.Context, report *RehearsalReport) (any, 
 		if h.input.Keep {
 			pub.Preview = h.copy.Name
 		}
-		if pub.Kind == holdfast.PublishMigrations {
+		if pub.Kind == holdfast.PublishMigrations || pub.Kind.Phase() {
 			if err := tx.SetPublishDoc(pub.ProjectID, pub.Number, holdfast.PublishPlanDoc, plan); err != nil {
 				return err
 			}

@@ -49,7 +49,13 @@ func (p *Platform) RevertPublish(ctx context.Context, who holdfast.Principal, pr
 		return PublishView{}, err
 	}
 	wanted, kept := publish.Before(before, now, view.Plan)
-	plan, err := schema.Revert(wanted, now, schema.Options{AllowLossy: true, Publish: strconv.Itoa(pub.Number)})
+	options := schema.Options{AllowLossy: true, Publish: strconv.Itoa(pub.Number)}
+	var plan *schema.Plan
+	if view.Kind.Phase() {
+		plan, err = p.planUndone(ctx, found, view.Publish, now, options)
+	} else {
+		plan, err = schema.Revert(wanted, now, options)
+	}
 	if err != nil {
 		return PublishView{}, &holdfast.Error{Kind: holdfast.Precondition, Message: fmt.Sprintf("the way back of publish %d cannot be planned", view.Number), Hint: p.restoreHint(ctx, found, view.Publish), Cause: err}
 	}

@@ -139,7 +139,11 @@ func (l *eventLog) keep(events []publish.Event) {
 		p.log.Error("write the log of a publish", "publish", l.pub.Number, "err", err)
 	}
 	if e := events[len(events)-1]; e.Kind == publish.EventProgress {
-		l.run.Progress(e.Done, e.Total, "blocks")
+		unit := "blocks"
+		if e.Text == publish.FillingRows {
+			unit = "rows"
+		}
+		l.run.Progress(e.Done, e.Total, unit)
 	} else if e.Statement >= 0 && e.Steps > 0 {
 		l.run.Progress(int64(e.Step), int64(e.Steps), "groups")
 	}

@@ -98,11 +98,14 @@ func (r *runner) runAlone(ctx context.Context, conn *pgx.Conn, s step, doubtful 
 	}
 }
 
+// FillingRows is the text of the events that tell how far a backfill is: they count rows.
+const FillingRows = "rows are filled"
+
 // fill does a backfill in place of a statement.
 func (r *runner) fill(ctx context.Context, conn *pgx.Conn, s step, b Backfill) (int64, error) {
 	p, err := b.Run(ctx, conn, r.target.Administrator, r.settings.lockTimeout(), r.cursors[s.number], func(p BackfillProgress) error {
 		r.cursors[s.number] = p.Cursor
-		r.teller.event(Event{Kind: EventProgress, Direction: r.direction, Step: s.number, Steps: len(r.steps), Statement: s.statements[0], Text: "rows are filled", Done: p.Scanned, Total: p.Total})
+		r.teller.event(Event{Kind: EventProgress, Direction: r.direction, Step: s.number, Steps: len(r.steps), Statement: s.statements[0], Text: FillingRows, Done: p.Scanned, Total: p.Total})
 		return r.record(ctx, Entry{Kind: EntryBatch, Step: s.number, Cursor: p.Cursor})
 	})
 	return p.Updated, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -259,11 +260,23 @@ func (a *apply) planBack(ctx context.Context, out *Outcome) (plan *schema.Plan, 
 		}
 	}
 	plan.Questions = nil // going back is what was asked for
+	plan.Statements = withUndo(a.order.Undo, plan)
 	if err := plan.Ready(); err != nil {
 		return nil, nil, err
 	}
 	out.Lost = plan.Lost
 	return plan, wanted, nil
+}
+
+// withUndo puts what no catalogue shows before the way back.
+func withUndo(undo []schema.Statement, plan *schema.Plan) []schema.Statement {
+	undo = slices.Clone(undo)
+	for i := range undo {
+		if plan.Preludes > 0 {
+			undo[i].Group = plan.Statements[0].Group
+		}
+	}
+	return slices.Concat(undo, plan.Statements)
 }
 
 // verifyBack makes sure that the structure is the one of before.

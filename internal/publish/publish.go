@@ -90,6 +90,8 @@ type Order struct {
 	// Backfills say how statements of the plan that are repeated (schema.Statement.Repeat), by their index, are done in batches. Without
 	// one such a statement is simply run until it affects no row.
 	Backfills map[int]Backfill
+	// Undo is what the way back does first, in the transaction in which it gives names back: what no catalogue shows. It may run twice.
+	Undo []schema.Statement
 	// Expected is the dump that the result must equal, as the rehearsal printed it. "": only the fingerprint is compared.
 	Expected string
 }

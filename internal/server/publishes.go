@@ -76,7 +76,7 @@ func (s *Server) publishRoutes() {
 	add(s, route{method: http.MethodPost, path: api.PublishesPath, id: "plan-publish", rule: toDevelop, tag: "publish", summary: "Plan how production gets development's structure",
 		about: "Compares development, production and what was published last. A publish that has changed nothing yet is planned anew; otherwise the project gets a new one. Neither database is changed."},
 		func(ctx context.Context, who holdfast.Principal, in *newPublishInput) (api.Publish, error) {
-			v, err := p.PlanPublish(ctx, who, in.Project, platform.NewPublish{Answers: in.Body.Answers, AllowLossy: in.Body.AllowLossy, Maintenance: in.Body.Maintenance})
+			v, err := p.PlanPublish(ctx, who, in.Project, platform.NewPublish{Answers: in.Body.Answers, AllowLossy: in.Body.AllowLossy, Maintenance: in.Body.Maintenance, ZeroDowntime: in.Body.ZeroDowntime})
 			return viewPublish(v), err
 		})
 	add(s, route{method: http.MethodGet, path: api.PublishPath, id: "get-publish", rule: toSee, tag: "publish", summary: "A publish with its plan"},
@@ -114,6 +114,12 @@ func (s *Server) publishRunRoutes() {
 		about: "Only while development and production are still as they were rehearsed. A checkpoint is made first. When it fails in the middle, what was done is taken back."},
 		func(ctx context.Context, who holdfast.Principal, in *applyInput) (holdfast.Job, error) {
 			return p.ApplyPublish(ctx, who, in.Project, in.number(), in.Body.Allow)
+		})
+	add(s, route{method: http.MethodPost, path: api.PublishContractPath, id: "contract-publish", rule: toDevelop, tag: "publish", summary: "Plan the removal of columns that exist twice",
+		about: "The answer is a publish of its own, which is rehearsed and applied like any other. Apply it when no code for the old structure runs any more."},
+		func(ctx context.Context, who holdfast.Principal, in *PublishPath) (api.Publish, error) {
+			v, err := p.ContractPublish(ctx, who, in.Project, in.number())
+			return viewPublish(v), err
 		})
 	add(s, route{method: http.MethodPost, path: api.PublishRevertPath, id: "revert-publish", rule: toAdminister, tag: "publish", summary: "Plan the way back of a publish",
 		about: "The answer is a publish of its own, which is rehearsed and applied like any other. What was dropped comes back with its rows; the plan lists what cannot."},
