@@ -54,6 +54,13 @@ func (p *Platform) purgeOnce(ctx context.Context) error {
 		return nil
 	})
 	for _, pub := range due {
+		if err == nil && pub.Kind.Phase() {
+			// Its later phases read what this one keeps of the structure.
+			var open *expanding
+			if open, err = p.expandingNow(ctx, pub.ProjectID); open != nil {
+				continue
+			}
+		}
 		if err == nil {
 			err = p.purge(ctx, pub, !waiting[pub.ProjectID])
 		}
