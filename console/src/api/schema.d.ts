@@ -609,7 +609,11 @@ export interface paths {
         get: operations["get-project"];
         put?: never;
         post?: never;
-        delete?: never;
+        /**
+         * Remove a project with its branches
+         * @description The door is closed, the server stops, and everything is kept for seven days, in which it can be brought back. With `now` it is gone for good at once: that takes the name once more in `confirm`, and a final backup is made first unless `no_backup` is said. Protected branches are refused.
+         */
+        delete: operations["delete-project"];
         options?: never;
         head?: never;
         patch?: never;
@@ -647,12 +651,35 @@ export interface paths {
         get: operations["get-branch"];
         put?: never;
         post?: never;
-        /** Delete a preview branch with its data */
+        /**
+         * Remove a preview branch
+         * @description The door is closed, the server stops, and everything is kept for seven days, in which it can be brought back. With `now` it is gone for good at once: that takes the name once more in `confirm`, and a final backup is made first unless `no_backup` is said. Protected branches are refused.
+         */
         delete: operations["delete-branch"];
         options?: never;
         head?: never;
         /** Protect a branch, or change when it expires */
         patch: operations["change-branch"];
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/branches/{branch}/adopt-backup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Keep a dump that was made elsewhere as a backup
+         * @description The file is the body, of any size. It is recognized by its first bytes and read to its end before anything is kept.
+         */
+        post: operations["adopt-backup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/api/v1/projects/{project}/branches/{branch}/backup-health": {
@@ -746,6 +773,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/branches/{branch}/export-table": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A table as CSV
+         * @description Streamed, as COPY writes it: NULL is nothing, an empty text is in quotes. A stream that is cut is not whole.
+         */
+        post: operations["export-table"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project}/branches/{branch}/extensions": {
         parameters: {
             query?: never;
@@ -804,6 +851,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/branches/{branch}/import-table": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Bring a CSV file into a table
+         * @description The file is the body, of any size. One transaction, after a checkpoint where the branch has a history. The answer is a stream of ImportEvent in lines.
+         */
+        post: operations["import-table"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project}/branches/{branch}/rename": {
         parameters: {
             query?: never;
@@ -818,6 +885,66 @@ export interface paths {
          * @description Its sessions end.
          */
         post: operations["rename-branch"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/branches/{branch}/rescue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * How a table's rows differ between a moment and now, and how each is repaired
+         * @description A stream of RescueEvent in lines, in the order of the primary key. Nothing is changed. Make a look at the moment first.
+         */
+        post: operations["compare-rows"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/branches/{branch}/rescue/apply": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Bring a table's rows back to how they were
+         * @description In one transaction, after a checkpoint. A row that somebody changes meanwhile ends it, and then nothing was changed.
+         */
+        post: operations["apply-rescue"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/branches/{branch}/reset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Give a preview branch the data that its parent has now
+         * @description It keeps name and credentials, and is masked or emptied again where it was. What it had is kept for seven days as a branch of its own; undo-restore puts it back.
+         */
+        post: operations["reset-branch"];
         delete?: never;
         options?: never;
         head?: never;
@@ -946,6 +1073,23 @@ export interface paths {
         put?: never;
         /** Put back what a branch had before its newest restore */
         post: operations["undo-restore"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/branches/{branch}/row-counts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How many rows a branch's tables have */
+        get: operations["count-rows"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1119,6 +1263,23 @@ export interface paths {
         put?: never;
         /** Bring back what a branch's tables had before its newest sync */
         post: operations["undo-sync"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/branches/{branch}/undelete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Bring a removed preview branch back whole */
+        post: operations["undelete-branch"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1457,6 +1618,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/publishes/{number}/contract": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Plan the removal of columns that exist twice
+         * @description The answer is a publish of its own, which is rehearsed and applied like any other. Apply it when no code for the old structure runs any more.
+         */
+        post: operations["contract-publish"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project}/publishes/{number}/log": {
         parameters: {
             query?: never;
@@ -1565,6 +1746,40 @@ export interface paths {
         post?: never;
         /** Forget a set of tables */
         delete: operations["delete-table-set"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/undelete": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Bring a removed project back whole */
+        post: operations["undelete-project"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/removed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What was removed and can be brought back */
+        get: operations["list-removed"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1999,7 +2214,7 @@ export interface components {
             /** @description It is kept until it is unpinned. */
             pinned: boolean;
             /** @enum {string} */
-            reason: "manual" | "daily" | "before_publish" | "before_restore" | "before_sync" | "before_removal";
+            reason: "manual" | "daily" | "before_publish" | "before_restore" | "before_sync" | "before_removal" | "before_agent";
             /** @description Equal for equal schemas. It is read a moment after the checkpoint is made, and left out for one that was made while the branch slept. */
             schema_fingerprint?: string;
             /**
@@ -2100,6 +2315,20 @@ export interface components {
              * @example postgres://user:password@db.example.com/shop?sslmode=require
              */
             from: string;
+        };
+        ImportEnd: {
+            /** @description Nothing of it was kept. */
+            dry_run: boolean;
+            /** Format: int64 */
+            rejected: number;
+            /** Format: int64 */
+            rows: number;
+        };
+        ImportEvent: {
+            end?: components["schemas"]["ImportEnd"];
+            /** @description The import ended with this. */
+            problem?: components["schemas"]["Problem"];
+            reject?: components["schemas"]["RejectedRow"];
         };
         Invitation: {
             admin: boolean;
@@ -2250,6 +2479,9 @@ export interface components {
         ListPublishEvent: {
             items: components["schemas"]["PublishEvent"][];
         };
+        ListRemoved: {
+            items: components["schemas"]["Removed"][];
+        };
         ListSchedule: {
             items: components["schemas"]["Schedule"][];
         };
@@ -2258,6 +2490,9 @@ export interface components {
         };
         ListString: {
             items: string[];
+        };
+        ListTableCount: {
+            items: components["schemas"]["TableCount"][];
         };
         ListTableSet: {
             items: components["schemas"]["TableSet"][];
@@ -2484,6 +2719,8 @@ export interface components {
             answers?: string[] | null;
             /** @description Plan for clients that are held meanwhile: fewer statements, which make everybody wait. */
             maintenance?: boolean;
+            /** @description Carry renames and type changes of columns by expanding: new columns beside the old ones, kept alike while old and new code run. Planning again after it was applied plans the switch. */
+            zero_downtime?: boolean;
         };
         NewToken: {
             /**
@@ -2707,10 +2944,10 @@ export interface components {
             /** @description The last one that worked on it. */
             job?: string;
             /**
-             * @description Where its statements come from: development, files of a migration tool, or an earlier publish that it takes back.
+             * @description Where its statements come from: development, files of a migration tool, or an earlier publish that it takes back. The last three are the phases of expand and contract.
              * @enum {string}
              */
-            kind: "schema" | "migrations" | "revert";
+            kind: "schema" | "migrations" | "revert" | "expand" | "switch" | "contract";
             /** @description It was planned for clients that are held at the front door meanwhile. */
             maintenance: boolean;
             /**
@@ -2813,6 +3050,35 @@ export interface components {
         Rehearsal: {
             /** @description Keep the copy as a preview branch. It shows production's rows. */
             keep?: boolean;
+        };
+        RejectedRow: {
+            /**
+             * Format: int64
+             * @description Of the file, where the row begins, from 1.
+             */
+            line: number;
+            reason: string;
+            /** @description Left out where the line is no CSV. */
+            values?: (string | null)[] | null;
+        };
+        Removed: {
+            /** @description Left out for a project. */
+            branch?: string;
+            /** Format: date-time */
+            deleted_at: string;
+            /**
+             * Format: int64
+             * @description The time that is left.
+             */
+            left_seconds: number;
+            /** @description shop for a project, shop/try for a branch. */
+            name: string;
+            project: string;
+            /**
+             * Format: date-time
+             * @description It can be brought back until then.
+             */
+            purge_at: string;
         };
         Rename: {
             /** @example other */
@@ -3021,6 +3287,62 @@ export interface components {
             /** Format: int64 */
             rows_before: number;
             table: string;
+        };
+        Rescue: {
+            /**
+             * @description The branch that shows the moment; see look-at-branch.
+             * @example production_at_20261120_140311_1a2b
+             */
+            look: string;
+            /**
+             * @description table or schema.table
+             * @example public.deals
+             */
+            table: string;
+            /**
+             * @description An SQL condition over the row. A row counts when it holds then or now.
+             * @example id < 100
+             */
+            where?: string;
+        };
+        RescueChange: {
+            key: (string | null)[];
+            /**
+             * @description What became of it since the moment.
+             * @enum {string}
+             */
+            kind: "deleted" | "changed" | "added";
+            /** @description Its values now; left out for a deleted row. */
+            now?: (string | null)[] | null;
+            /** @description What makes it as it was. */
+            sql?: string;
+            /** @description Its values then, as PostgreSQL's text; left out for an added row. */
+            then?: (string | null)[] | null;
+        };
+        RescueEnd: {
+            /** Format: int64 */
+            added: number;
+            /** Format: int64 */
+            changed: number;
+            /** Format: int64 */
+            deleted: number;
+        };
+        RescueEvent: {
+            change?: components["schemas"]["RescueChange"];
+            /** @description All was told; the last line. */
+            end?: components["schemas"]["RescueEnd"];
+            /** @description It was ended by this; the last line. */
+            problem?: components["schemas"]["Problem"];
+            table?: components["schemas"]["RescueTable"];
+        };
+        RescueTable: {
+            columns: string[];
+            /** @description The columns of its primary key. */
+            key: string[];
+            /** @example public.deals */
+            name: string;
+            /** @description With what the transaction of a script of the repairs begins. */
+            preamble: string;
         };
         RestoreBackup: {
             /** @description Its ID or name. */
@@ -3416,6 +3738,35 @@ export interface components {
             table_set?: string;
             /** @description Patterns such as orders or sales.*; all tables when left out. */
             tables?: string[] | null;
+        };
+        TableCount: {
+            /** @description From the statistics: counting would have taken too long. */
+            estimated: boolean;
+            /** @example deals */
+            name: string;
+            /** Format: int64 */
+            rows: number;
+            /** @example public */
+            schema: string;
+        };
+        TableExport: {
+            /** @description In this order; all but computed ones when left out. */
+            columns?: string[] | null;
+            /** @description One ASCII character, or \t; a comma when left out. */
+            delimiter?: string;
+            /** @description An IANA name; UTF-8 when left out. */
+            encoding?: string;
+            no_header?: boolean;
+            /**
+             * @description As in SQL: orders, sales.orders.
+             * @example public.orders
+             */
+            table: string;
+            /**
+             * @description An SQL condition.
+             * @example id < 100
+             */
+            where?: string;
         };
         TableRecords: {
             /** Format: int64 */
@@ -4770,6 +5121,45 @@ export interface operations {
             };
         };
     };
+    "delete-project": {
+        parameters: {
+            query?: {
+                /** @description For good at once. */
+                now?: boolean;
+                /** @description With now: the name once more, as shop or shop/try. */
+                confirm?: string;
+                /** @description With now: without the final backup. */
+                no_backup?: boolean;
+            };
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "list-branches": {
         parameters: {
             query?: never;
@@ -4871,7 +5261,14 @@ export interface operations {
     };
     "delete-branch": {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description For good at once. */
+                now?: boolean;
+                /** @description With now: the name once more, as shop or shop/try. */
+                confirm?: string;
+                /** @description With now: without the final backup. */
+                no_backup?: boolean;
+            };
             header?: never;
             path: {
                 project: string;
@@ -4925,6 +5322,47 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Branch"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "adopt-backup": {
+        parameters: {
+            query?: {
+                /** @description What to call it; made from the branch and the time when left out. */
+                name?: string;
+                /** @description The name of the file, which says how a packed directory is packed. */
+                file?: string;
+            };
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description The backup */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Backup"];
                 };
             };
             /** @description Error */
@@ -5201,6 +5639,42 @@ export interface operations {
             };
         };
     };
+    "export-table": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TableExport"];
+            };
+        };
+        responses: {
+            /** @description The rows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "list-extensions": {
         parameters: {
             query?: never;
@@ -5336,6 +5810,59 @@ export interface operations {
             };
         };
     };
+    "import-table": {
+        parameters: {
+            query?: {
+                /** @description As in SQL: orders, sales.orders. */
+                table?: string;
+                /** @description FILECOLUMN=TABLECOLUMN, for columns that are called otherwise in the file. */
+                map?: string[] | null;
+                /** @description Columns of a unique key: rows that are there are changed. */
+                upsert?: string[] | null;
+                /** @description One ASCII character, or \t; a comma when left out. */
+                delimiter?: string;
+                /** @description An IANA name; UTF-8 when left out. */
+                encoding?: string;
+                /** @description The first line is a row; the columns are the table's. */
+                no_header?: boolean;
+                /** @description Try everything and keep nothing. */
+                dry_run?: boolean;
+                /** @description Keep the good rows and tell the bad ones; otherwise one bad row ends the import and nothing is kept. */
+                rejects?: boolean;
+            };
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "text/csv": string;
+            };
+        };
+        responses: {
+            /** @description Events in lines */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": components["schemas"]["ImportEvent"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "rename-branch": {
         parameters: {
             query?: never;
@@ -5351,6 +5878,112 @@ export interface operations {
                 "application/json": components["schemas"]["Rename"];
             };
         };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "compare-rows": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Rescue"];
+            };
+        };
+        responses: {
+            /** @description Events in lines */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": components["schemas"]["RescueEvent"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "apply-rescue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Rescue"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "reset-branch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
         responses: {
             /** @description Accepted */
             202: {
@@ -5609,6 +6242,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "count-rows": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListTableCount"];
                 };
             };
             /** @description Error */
@@ -5987,6 +6652,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "undelete-branch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Branch"];
                 };
             };
             /** @description Error */
@@ -6783,6 +7480,39 @@ export interface operations {
             };
         };
     };
+    "contract-publish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                /** @description Or "latest". */
+                number: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Publish"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "get-publish-log": {
         parameters: {
             query?: never;
@@ -7030,6 +7760,66 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "undelete-project": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Project"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-removed": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListRemoved"];
+                };
             };
             /** @description Error */
             default: {
