@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -269,11 +270,14 @@ func copyOnWrite(v *volume.Volume, err error) finding {
 
 // image looks at the image that databases lie in, if they do.
 func (p patient) image() (f finding, ok bool) {
+	if info, err := os.Stat(p.data); err != nil || !info.IsDir() {
+		return f, false // directory says so
+	}
 	s, err := (&cli{}).place(p.data).Look()
 	f = finding{Check: "volume", State: stateOK}
 	switch rest := s.Size - s.Allocated; {
 	case err != nil:
-		f.State, f.Detail, f.Mend = stateMissing, err.Error(), holdfast.HintOf(err)
+		f.State, f.Detail, f.Mend = stateMissing, err.Error(), cmp.Or(holdfast.HintOf(err), "see whether the data directory is whole")
 	case s.File == "":
 		return f, false
 	case !s.Mounted && os.Geteuid() != 0:
