@@ -254,6 +254,11 @@ func (w *writer) changeNotNull(from, o *Object) {
 	switch {
 	case from.is("not_null") && o.is("not_null"):
 		oldName, newName := w.p.notNullNames(from, o)
+		if _, rest := notNullName(o.attr("not_null_name")); strings.Contains(rest, " NOT VALID") && !strings.Contains(from.attr("not_null_name"), " NOT VALID") {
+			// What was checked cannot be told to be unchecked; rows are not read for it.
+			w.add(statement(o.Address, "leave NOT NULL of "+o.String()+" unchecked", head+" DROP CONSTRAINT "+quote(oldName)+", ADD CONSTRAINT "+quote(newName)+" NOT NULL "+quote(o.Sub)+rest).locking(AccessExclusive, table))
+			return
+		}
 		if oldName != newName {
 			w.add(statement(o.Address, "rename the NOT NULL constraint of "+o.String(), head+" RENAME CONSTRAINT "+quote(oldName)+" TO "+quote(newName)).locking(AccessExclusive, table))
 		}
