@@ -232,19 +232,21 @@ done is taken back at once.`,
 func (c *cli) publishRevertCommand() *cobra.Command {
 	var consent consentFlags
 	var planOnly bool
+	var answers []string
 	cmd := &cobra.Command{
 		Use: "revert [PROJECT] NUMBER", Short: "Take a publish back, with the rows that were written since",
 		Long: `Take a publish back, with the rows that were written since.
 
 What was dropped was only set aside and comes back. What cannot come back is listed before anything is done. The way back is planned, rehearsed
-and applied like any publish, with a number of its own.`,
-		Example: "  holdfast publish revert shop 7\n  holdfast publish revert shop 7 --plan", Args: cobra.RangeArgs(1, 2), ValidArgsFunction: c.completeProjects,
+and applied like any publish, with a number of its own. Where a required column comes back and rows were written without it, the rehearsal asks what to fill
+them with; --answer says it.`,
+		Example: "  holdfast publish revert shop 7\n  holdfast publish revert shop 7 --plan\n  holdfast publish revert shop 7 --answer \"fill:public.users.plan='free'\"", Args: cobra.RangeArgs(1, 2), ValidArgsFunction: c.completeProjects,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.numbered(cmd, args, func(client *api.Client, project string, number int) error {
 				if number == 0 {
 					return usage(cmd, fmt.Errorf("the number of the publish is missing"))
 				}
-				p, err := client.RevertPublish(cmd.Context(), project, number)
+				p, err := client.RevertPublish(cmd.Context(), project, number, answers)
 				if err != nil {
 					return err
 				}
@@ -256,6 +258,7 @@ and applied like any publish, with a number of its own.`,
 		},
 	}
 	cmd.Flags().BoolVar(&planOnly, "plan", false, "only show what would be done")
+	cmd.Flags().StringArrayVar(&answers, "answer", nil, "an answer to a question; can be repeated")
 	consent.flags(cmd)
 	return cmd
 }

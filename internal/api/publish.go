@@ -193,9 +193,14 @@ func (c *Client) ContractPublish(ctx context.Context, project string, number int
 	return call[Publish](ctx, c, http.MethodPost, publishPath(PublishContractPath, project, number), nil)
 }
 
+// RevertPublish answers the questions of a way back.
+type RevertPublish struct {
+	Answers []string `json:"answers,omitempty" doc:"To questions, such as fill:TABLE.COLUMN=EXPRESSION for rows that were written since without a value. They are kept for the next plan of the same way back."`
+}
+
 // RevertPublish plans the way back of a publish as a publish of its own.
-func (c *Client) RevertPublish(ctx context.Context, project string, number int) (Publish, error) {
-	return call[Publish](ctx, c, http.MethodPost, publishPath(PublishRevertPath, project, number), nil)
+func (c *Client) RevertPublish(ctx context.Context, project string, number int, answers []string) (Publish, error) {
+	return call[Publish](ctx, c, http.MethodPost, publishPath(PublishRevertPath, project, number), RevertPublish{answers})
 }
 
 // PublishLog shows what happened while a publish was rehearsed and applied.

@@ -91,7 +91,7 @@ func TestColumnsAreExpandedSwitchedAndContracted(t *testing.T) {
 // undone takes a phase back, and with it all before.
 func undone(t *testing.T, p *Platform, number int) {
 	t.Helper()
-	back, err := p.RevertPublish(t.Context(), admin, "shop", number)
+	back, err := p.RevertPublish(t.Context(), admin, "shop", number, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

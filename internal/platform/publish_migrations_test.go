@@ -34,7 +34,7 @@ func TestMigrationsRunOnceAndAreNotedAsTheirToolDoes(t *testing.T) {
 		t.Errorf("the second time: %+v, %v", v.Plan, err)
 	}
 	// The way back is that of any publish.
-	back, err := p.RevertPublish(t.Context(), admin, "shop", 1)
+	back, err := p.RevertPublish(t.Context(), admin, "shop", 1, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -125,20 +125,25 @@ func (p *Platform) draftPublish(ctx context.Context, who holdfast.Principal, fou
 		if err := notRehearsing(pub); err != nil {
 			return err
 		}
-		for question, answer := range answers {
-			if err := tx.SetPublishAnswer(pub.ProjectID, pub.Number, question, answer, who.Name, p.now()); err != nil {
-				return err
-			}
-		}
-		if len(answers) > 0 {
-			if err := p.record(tx, who, "publish.answer", publishSubject(found.project.Name, pub.Number), map[string]any{"answers": answers}); err != nil {
-				return err
-			}
-		}
-		answers, err = tx.PublishAnswers(pub.ProjectID, pub.Number)
+		answers, err = p.keepAnswers(tx, who, found.project.Name, pub, answers)
 		return err
 	})
 	return pub, answers, err
+}
+
+// keepAnswers adds answers to those that a publish has, and returns all.
+func (p *Platform) keepAnswers(tx *store.Tx, who holdfast.Principal, project string, pub holdfast.Publish, answers map[string]string) (map[string]string, error) {
+	for question, answer := range answers {
+		if err := tx.SetPublishAnswer(pub.ProjectID, pub.Number, question, answer, who.Name, p.now()); err != nil {
+			return nil, err
+		}
+	}
+	if len(answers) > 0 {
+		if err := p.record(tx, who, "publish.answer", publishSubject(project, pub.Number), map[string]any{"answers": answers}); err != nil {
+			return nil, err
+		}
+	}
+	return tx.PublishAnswers(pub.ProjectID, pub.Number)
 }
 
 // insertPublish makes a draft with the project's next number.

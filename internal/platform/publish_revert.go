@@ -12,8 +12,13 @@ import (
 )
 
 // RevertPublish plans the way back of a publish as a publish of its own, which is rehearsed and applied like any other. What was set aside
-// comes back, with the rows that were written since; the plan lists what cannot.
-func (p *Platform) RevertPublish(ctx context.Context, who holdfast.Principal, project string, number int) (PublishView, error) {
+// comes back, with the rows that were written since; the plan lists what cannot. answers are to its questions, as schema.ParseAnswers reads
+// them; they are kept for the next plan of the same way back.
+func (p *Platform) RevertPublish(ctx context.Context, who holdfast.Principal, project string, number int, list []string) (PublishView, error) {
+	answers, err := schema.ParseAnswers(list)
+	if err != nil {
+		return PublishView{}, err
+	}
 	found, err := p.findPublishing(ctx, project, func(f publishing) error { return checkPublish(who, f.production) })
 	if err != nil {
 		return PublishView{}, err
@@ -42,14 +47,17 @@ func (p *Platform) RevertPublish(ctx context.Context, who holdfast.Principal, pr
 	}
 	var pub holdfast.Publish
 	err = p.store.Update(ctx, func(tx *store.Tx) (err error) {
-		pub, err = p.openRevert(tx, who, found.project, view.Number)
+		if pub, err = p.openRevert(tx, who, found.project, view.Number); err != nil {
+			return err
+		}
+		answers, err = p.keepAnswers(tx, who, project, pub, answers)
 		return err
 	})
 	if err != nil {
 		return PublishView{}, err
 	}
 	wanted, kept := publish.Before(before, now, view.Plan)
-	options := schema.Options{AllowLossy: true, Publish: strconv.Itoa(pub.Number)}
+	options := schema.Options{Answers: answers, AllowLossy: true, Publish: strconv.Itoa(pub.Number)}
 	var plan *schema.Plan
 	if view.Kind.Phase() {
 		plan, err = p.planUndone(ctx, found, view.Publish, now, options)

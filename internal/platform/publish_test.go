@@ -85,7 +85,7 @@ func TestAPublishIsRehearsedAppliedAndTakenBack(t *testing.T) {
 	}
 
 	pgtest.Exec(t, production, `INSERT INTO users VALUES (2, 'Bob')`)
-	back, err := p.RevertPublish(t.Context(), admin, "shop", 1)
+	back, err := p.RevertPublish(t.Context(), admin, "shop", 1, nil)
 	if err != nil || back.Kind != holdfast.PublishRevert || back.Reverts != 1 || back.State != holdfast.PublishPlanned {
 		t.Fatalf("got %+v, %v", back.Publish, err)
 	}
@@ -135,7 +135,7 @@ func TestWhatWasSetAsideGoesAfterTheGracePeriod(t *testing.T) {
 	if err := p.purgeOnce(t.Context()); err != nil || aside() != 0 {
 		t.Errorf("after the grace period: %d are set aside, %v", aside(), err)
 	}
-	_, err := p.RevertPublish(t.Context(), admin, "shop", 1)
+	_, err := p.RevertPublish(t.Context(), admin, "shop", 1, nil)
 	if hint := holdfast.HintOf(err); holdfast.KindOf(err) != holdfast.Precondition || !strings.Contains(hint, string(v.Checkpoint)) || !strings.Contains(hint, "transactions since") {
 		t.Errorf("got %v, %s", err, hint)
 	}
@@ -208,7 +208,7 @@ func TestARehearsalRunsTheProjectsOwnChecksAndKeepsItsCopy(t *testing.T) {
 	if _, err := p.ApplyPublish(t.Context(), agent, "shop", 1, nil); holdfast.KindOf(err) != holdfast.NotAllowed {
 		t.Errorf("an agent publishes: %v", err)
 	}
-	if _, err := p.RevertPublish(t.Context(), agent, "shop", 1); holdfast.KindOf(err) != holdfast.NotAllowed {
+	if _, err := p.RevertPublish(t.Context(), agent, "shop", 1, nil); holdfast.KindOf(err) != holdfast.NotAllowed {
 		t.Errorf("an agent reverts: %v", err)
 	}
 	set(holdfast.PublishHooks{Command: `true`})
@@ -313,5 +313,37 @@ func TestOnlyAddressesOfTheInternetArePublic(t *testing.T) {
 		if got := isPublic(netip.MustParseAddr(address)); got != public {
 			t.Errorf("%s is public: %t", address, got)
 		}
+	}
+}
+
+// Rows that were written while a required column was away have no value for it: the way back says so before anything is done, and a person's
+// answer fills them.
+func TestAWayBackAsksWhatToFillARequiredColumnWith(t *testing.T) {
+	p, development, production := shopFor(t, `CREATE TABLE users (id int PRIMARY KEY, plan text NOT NULL); INSERT INTO users VALUES (1, 'paid')`)
+	plan(t, p, NewPublish{})
+	pgtest.Exec(t, development, `ALTER TABLE users DROP COLUMN plan`)
+	plan(t, p, NewPublish{})
+	rehearse(t, p, 1, false)
+	if v := apply(t, p, 1, "lossy", "breaking"); v.State != holdfast.PublishPublished {
+		t.Fatalf("applied: %+v", v.Publish)
+	}
+	pgtest.Exec(t, production, `INSERT INTO users VALUES (2)`)
+	back, err := p.RevertPublish(t.Context(), admin, "shop", 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := rehearse(t, p, back.Number, false); v.State == holdfast.PublishReady || v.State == holdfast.PublishPublished {
+		t.Fatalf("a row without a value is passed over: %+v", v.Publish)
+	}
+	again, err := p.RevertPublish(t.Context(), admin, "shop", 1, []string{"fill:public.users.plan='free'"})
+	if err != nil || again.Number != back.Number {
+		t.Fatalf("%+v, %v", again.Publish, err)
+	}
+	if v := rehearse(t, p, back.Number, false); v.State != holdfast.PublishReady {
+		t.Fatalf("with an answer: %+v, %+v", v.Publish, v.Report)
+	}
+	apply(t, p, back.Number, "lossy", "breaking")
+	if got := pgtest.Value[string](t, production, `SELECT string_agg(id || plan, ' ' ORDER BY id) FROM users`); got != "1paid 2free" {
+		t.Errorf("production has %s", got)
 	}
 }

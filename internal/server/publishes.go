@@ -38,6 +38,18 @@ type rehearseInput struct {
 	Body api.Rehearsal
 }
 
+type revertInput struct {
+	PublishPath
+	Body *api.RevertPublish
+}
+
+func (in *revertInput) answers() []string {
+	if in.Body == nil {
+		return nil
+	}
+	return in.Body.Answers
+}
+
 type applyInput struct {
 	PublishPath
 	Body api.Apply
@@ -122,9 +134,9 @@ func (s *Server) publishRunRoutes() {
 			return viewPublish(v), err
 		})
 	add(s, route{method: http.MethodPost, path: api.PublishRevertPath, id: "revert-publish", rule: toAdminister, tag: "publish", summary: "Plan the way back of a publish",
-		about: "The answer is a publish of its own, which is rehearsed and applied like any other. What was dropped comes back with its rows; the plan lists what cannot."},
-		func(ctx context.Context, who holdfast.Principal, in *PublishPath) (api.Publish, error) {
-			v, err := p.RevertPublish(ctx, who, in.Project, in.number())
+		about: "The answer is a publish of its own, which is rehearsed and applied like any other. What was dropped comes back with its rows; the plan lists what cannot, and may ask."},
+		func(ctx context.Context, who holdfast.Principal, in *revertInput) (api.Publish, error) {
+			v, err := p.RevertPublish(ctx, who, in.Project, in.number(), in.answers())
 			return viewPublish(v), err
 		})
 	addJob(s, route{method: http.MethodPost, path: api.PublishAdoptPath, id: "adopt-schema", rule: toDevelop, tag: "publish", summary: "Take into development what only production has or has changed",
