@@ -69,7 +69,8 @@ func initError(ctx context.Context, out string, err error) error {
 	if len(reasons) == 0 {
 		return fmt.Errorf("make a data directory: %w: %s", err, out)
 	}
-	if strings.Contains(out, "No space left on device") {
+	// A block that fits only in part is no error of the system's: PostgreSQL says how much it wrote.
+	if strings.Contains(out, "No space left on device") || strings.Contains(out, "could not extend file") && strings.Contains(out, "wrote only") {
 		return &holdfast.Error{Kind: holdfast.Precondition, Message: "a data directory cannot be made because the disk is full: " + reasons[0],
 			Hint: "free space on the disk, or choose another data directory", Cause: err}
 	}
