@@ -20,6 +20,9 @@ type CheckpointRequest struct {
 	Pinned            bool
 }
 
+// ErrNeverStreamed says that the history of a branch has not begun. It begins a moment after the branch has first become awake.
+var ErrNeverStreamed = &holdfast.Error{Kind: holdfast.Precondition, Message: "the branch's WAL has never been streamed, so there is no history to put a checkpoint on", Hint: "wake the branch, and try again in a moment"}
+
 // Checkpoint names the present moment. It takes milliseconds: everything committed before the call is in it, and on this machine's disk
 // in the history when it returns; the manifest is on its way to the locations.
 func (a *Archive) Checkpoint(ctx context.Context, r CheckpointRequest) (holdfast.Checkpoint, error) {
@@ -31,7 +34,7 @@ func (a *Archive) Checkpoint(ctx context.Context, r CheckpointRequest) (holdfast
 		return holdfast.Checkpoint{}, err
 	}
 	if m.Branch != a.config.Branch {
-		return holdfast.Checkpoint{}, &holdfast.Error{Kind: holdfast.Precondition, Message: "the branch's WAL has never been streamed, so there is no history to put a checkpoint on"}
+		return holdfast.Checkpoint{}, ErrNeverStreamed
 	}
 	c := holdfast.Checkpoint{BranchID: a.config.Branch, Lineage: m.Lineage, Label: r.Label, Reason: r.Reason, SchemaFingerprint: r.SchemaFingerprint, Code: r.Code, Pinned: r.Pinned}
 	running, err := r.Server.Adopt()

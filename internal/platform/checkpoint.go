@@ -47,8 +47,33 @@ func (p *Platform) checkpoint(ctx context.Context, b store.Branch, r history.Che
 	if r.Server, err = p.fleet.Server(b.ID); err != nil {
 		return holdfast.Checkpoint{}, err
 	}
-	return archive.Checkpoint(ctx, r)
+	c, err := archive.Checkpoint(ctx, r)
+	if !errors.Is(err, history.ErrNeverStreamed) {
+		return c, err
+	}
+	// A branch that has just become awake for the first time is about to be streamed.
+	release, awakeErr := p.fleet.HoldAwake(b.ID)
+	if awakeErr != nil {
+		return c, err
+	}
+	defer release()
+	patience, cancel := context.WithTimeout(ctx, firstStreamPatience)
+	defer cancel()
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for errors.Is(err, history.ErrNeverStreamed) {
+		select {
+		case <-tick.C:
+			c, err = archive.Checkpoint(ctx, r)
+		case <-patience.Done():
+			return c, errors.Join(err, ctx.Err())
+		}
+	}
+	return c, err
 }
+
+// firstStreamPatience is for the first connection of a branch's history.
+const firstStreamPatience = 20 * time.Second
 
 // autoCheckpoint names the moment before the product does something to a branch that cannot be taken back otherwise. A branch without a
 // history gets none, which is no error: the zero checkpoint is returned then.
