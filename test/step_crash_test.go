@@ -120,7 +120,7 @@ func TestAnOperationThatIsKilledAtAnyStepIsCompletedByTheNextControlPlane(t *tes
 			t.Errorf("the branch shows %d", n)
 		}
 		s.noOrphans(t, "shop")
-		s.must(t, "branch", "delete", try.String(), "--yes")
+		s.must(t, "branch", "delete", try.String(), "--now", "--confirm", try.String(), "--no-backup")
 	}
 	for step := range 3 {
 		execute(t, s.connect(t, production), "UPDATE kept SET n = 3")

@@ -73,12 +73,12 @@ func (f *Fleet) runSleep(ctx context.Context, b *branch, t *task, order sleepOrd
 
 // maySleep runs the hook and then, at the last moment, looks whether somebody uses the branch.
 func (f *Fleet) maySleep(ctx context.Context, b *branch, order sleepOrder) error {
-	unused := b.lastUse.Load()
 	if !order.last {
 		if err := f.rest(ctx, b); err != nil && !order.force {
 			return err
 		}
 	}
+	unused := b.lastUse.Load() // after the sessions that rest let the branch go: that is no use
 	if err := f.beforeSleep(ctx, b, order); err != nil {
 		return err
 	}

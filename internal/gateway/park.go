@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"sync"
 	"time"
 
@@ -184,6 +185,9 @@ func (s *session) tryPark(ctx context.Context, l *link, f *frames) (parkOutcome,
 	if terminate, err := (&pgproto3.Terminate{}).Encode(nil); err == nil {
 		_, _ = l.conn.Write(terminate) // closing says the same
 	}
+	// Until its process has gone it looks like one that was used just now.
+	_ = l.conn.SetReadDeadline(time.Now().Add(s.gateway.settings.EndGrace))
+	_, _ = io.Copy(io.Discard, l.conn)
 	s.state = st
 	s.link.Store(nil)
 	s.branch.park(s)
