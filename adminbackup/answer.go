@@ -33,7 +33,7 @@ func (h *Handler) write(w http.ResponseWriter, status int, body any) {
 // refuse answers with a problem as a Holdfast server does: causes stay in the log.
 func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	kind := holdfast.KindOf(err)
-	p := api.Problem{Type: api.ProblemType(kind.String()), Status: statusOf(kind), Code: kind.String(), Hint: holdfast.HintOf(err), Detail: "something went wrong inside the server"}
+	p := api.Problem{Type: api.ProblemType(kind.String()), Status: api.StatusOf(kind), Code: kind.String(), Hint: holdfast.HintOf(err), Detail: "something went wrong inside the server"}
 	p.Title = http.StatusText(p.Status)
 	var meant *holdfast.Error
 	if errors.As(err, &meant) {
@@ -50,30 +50,6 @@ func (h *Handler) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if err := json.NewEncoder(w).Encode(p); err != nil {
 		h.log.Debug("answer a request", "err", err)
 	}
-}
-
-func statusOf(kind holdfast.Kind) int {
-	switch kind {
-	case holdfast.Invalid:
-		return http.StatusUnprocessableEntity
-	case holdfast.Unauthenticated:
-		return http.StatusUnauthorized
-	case holdfast.NotAllowed:
-		return http.StatusForbidden
-	case holdfast.NotFound:
-		return http.StatusNotFound
-	case holdfast.Conflict, holdfast.Unsafe, holdfast.Busy, holdfast.Canceled:
-		return http.StatusConflict
-	case holdfast.Precondition:
-		return http.StatusFailedDependency
-	case holdfast.TooMany:
-		return http.StatusTooManyRequests
-	case holdfast.Unavailable:
-		return http.StatusServiceUnavailable
-	case holdfast.Timeout:
-		return http.StatusGatewayTimeout
-	}
-	return http.StatusInternalServerError
 }
 
 func viewBackup(b holdfast.Backup) api.Backup {

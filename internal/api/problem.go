@@ -27,6 +27,31 @@ type ProblemField struct {
 	Message  string `json:"message"`
 }
 
+// StatusOf is the one place where a kind of error becomes an HTTP status.
+func StatusOf(k holdfast.Kind) int {
+	switch k {
+	case holdfast.Invalid:
+		return http.StatusUnprocessableEntity
+	case holdfast.Unauthenticated:
+		return http.StatusUnauthorized
+	case holdfast.NotAllowed:
+		return http.StatusForbidden
+	case holdfast.NotFound:
+		return http.StatusNotFound
+	case holdfast.Conflict, holdfast.Unsafe, holdfast.Busy, holdfast.Canceled:
+		return http.StatusConflict
+	case holdfast.Precondition:
+		return http.StatusFailedDependency
+	case holdfast.TooMany:
+		return http.StatusTooManyRequests
+	case holdfast.Unavailable:
+		return http.StatusServiceUnavailable
+	case holdfast.Timeout:
+		return http.StatusGatewayTimeout
+	}
+	return http.StatusInternalServerError
+}
+
 // ProblemType is the type of problems with this code.
 func ProblemType(code string) string { return "urn:holdfast:problem:" + code }
 

@@ -244,7 +244,7 @@ func TestEveryKindHasAStatusAndKeepsItsCause(t *testing.T) {
 	s := bare(Config{})
 	s.log = slog.New(slog.NewTextHandler(&log, nil))
 	for k := holdfast.Internal; k <= holdfast.Corrupt; k++ {
-		status := statusOf(k)
+		status := api.StatusOf(k)
 		if (k == holdfast.Internal || k == holdfast.Corrupt) != (status == 500) || status < 400 {
 			t.Errorf("%v: status %d", k, status)
 		}

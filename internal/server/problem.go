@@ -15,31 +15,6 @@ import (
 	"github.com/holdfast/holdfast/internal/api"
 )
 
-// statusOf is the one place where a kind of error becomes an HTTP status.
-func statusOf(k holdfast.Kind) int {
-	switch k {
-	case holdfast.Invalid:
-		return http.StatusUnprocessableEntity
-	case holdfast.Unauthenticated:
-		return http.StatusUnauthorized
-	case holdfast.NotAllowed:
-		return http.StatusForbidden
-	case holdfast.NotFound:
-		return http.StatusNotFound
-	case holdfast.Conflict, holdfast.Unsafe, holdfast.Busy, holdfast.Canceled:
-		return http.StatusConflict
-	case holdfast.Precondition:
-		return http.StatusFailedDependency
-	case holdfast.TooMany:
-		return http.StatusTooManyRequests
-	case holdfast.Unavailable:
-		return http.StatusServiceUnavailable
-	case holdfast.Timeout:
-		return http.StatusGatewayTimeout
-	}
-	return http.StatusInternalServerError
-}
-
 // kindOfStatus names refusals that were made before a handler saw the request: a bad body, an unknown path.
 func kindOfStatus(status int) holdfast.Kind {
 	switch status {
@@ -60,7 +35,7 @@ func kindOfStatus(status int) holdfast.Kind {
 // log, and the caller gets a mark to find them by.
 func (s *Server) problemOf(ctx context.Context, err error) api.Problem {
 	kind := holdfast.KindOf(err)
-	p := newProblem(statusOf(kind), kind, "", holdfast.HintOf(err))
+	p := newProblem(api.StatusOf(kind), kind, "", holdfast.HintOf(err))
 	var meant *holdfast.Error
 	switch {
 	case errors.As(err, &meant):
