@@ -95,7 +95,10 @@ func (a *Archive) openSource(ctx context.Context, r BackupRequest) (source, func
 	if !running || !a.config.Snapshots.usable() {
 		return a.openDirectory(ctx, r.Server, r.Fast)
 	}
-	frozen, err := a.Snapshot(ctx, r.Server)
+	// One that is being made already began before this backup was asked for, and takes a moment: wait for it.
+	a.snapping.Lock()
+	frozen, err := a.snapshot(ctx, r.Server)
+	a.snapping.Unlock()
 	if err != nil {
 		a.log.Warn("the base backup is read from the running server's files", "err", err)
 		return a.openDirectory(ctx, r.Server, r.Fast)

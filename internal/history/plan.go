@@ -29,8 +29,8 @@ type Plan struct {
 	instead *Plan // from a base backup, should the snapshot not be usable; nil when there is none
 }
 
-// Plan finds the way to restore a point: the base with the least WAL to replay among those that are sound, whole and joined to
-// the target by WAL without a gap. A point that cannot be restored is refused, with the reason.
+// Plan finds the way to restore a point: the newest snapshot, or the base backup with the least WAL to replay, among those that are
+// sound, whole and joined to the target by WAL without a gap; of the two the quicker. A point that cannot be restored is refused, with the reason.
 func (a *Archive) Plan(ctx context.Context, p holdfast.Point) (*Plan, error) {
 	t, err := a.resolve(ctx, p)
 	if err != nil {
@@ -47,6 +47,7 @@ func (a *Archive) Plan(ctx context.Context, p holdfast.Point) (*Plan, error) {
 
 // estimate adds up what is to be done. The speeds are about those of a small machine.
 func (p *Plan) estimate() {
+	p.Fetch = 0
 	for _, b := range p.chain {
 		p.Fetch += b.Stored
 	}
@@ -57,21 +58,30 @@ func (p *Plan) estimate() {
 	}
 }
 
-// choose picks base and WAL for the plan's target.
+// choose picks base and WAL for the plan's target: the newest snapshot on the way to it, unless a base backup gets there sooner though it has
+// to be fetched and written.
 func (c *catalogue) choose(plan *Plan) error {
 	t := &plan.target
 	reason := c.chooseBase(plan)
+	if reason == nil {
+		plan.estimate()
+	}
 	for _, b := range slices.Backward(c.snapshots) {
 		needed, err := c.neededWAL(t, b.StartLSN)
-		if !b.onWay(t) || err != nil || reason == nil && b.StopLSN <= plan.Base.StopLSN {
+		if !b.onWay(t) || err != nil {
 			continue
 		}
+		cloned := *plan
+		cloned.Base, cloned.chain, cloned.needed, cloned.Snapshot = b, nil, needed, true
+		cloned.estimate()
 		if reason == nil {
+			if b.StopLSN < plan.Base.StopLSN && cloned.Estimate > plan.Estimate {
+				return nil
+			}
 			instead := *plan
-			instead.estimate()
-			plan.instead = &instead
+			cloned.instead = &instead
 		}
-		plan.Base, plan.chain, plan.needed, plan.Snapshot = b, nil, needed, true
+		*plan = cloned
 		return nil
 	}
 	return reason

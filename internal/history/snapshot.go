@@ -78,14 +78,19 @@ func byID(x, y Base) int { return cmp.Compare(x.ID, y.ID) }
 // Snapshot freezes the branch's data directory: a running server's under the backup API, one that sleeps as it is. Older snapshots go
 // when there are too many or the disk fills.
 func (a *Archive) Snapshot(ctx context.Context, server *postgres.Server) (Base, error) {
-	s := a.config.Snapshots
-	if !s.usable() || server.Elsewhere() {
+	if !a.config.Snapshots.usable() || server.Elsewhere() {
 		return Base{}, &holdfast.Error{Kind: holdfast.Precondition, Message: "the volume cannot share blocks, so there are no snapshots"}
 	}
 	if !a.snapping.TryLock() {
 		return Base{}, &holdfast.Error{Kind: holdfast.Busy, Message: "a snapshot of this branch is being made already"}
 	}
 	defer a.snapping.Unlock()
+	return a.snapshot(ctx, server)
+}
+
+// snapshot makes one. The caller holds snapping.
+func (a *Archive) snapshot(ctx context.Context, server *postgres.Server) (Base, error) {
+	s := a.config.Snapshots
 	m, err := a.markerOf(server)
 	if err != nil {
 		return Base{}, err
