@@ -1,6 +1,6 @@
 // Command branch measures how long it takes to copy a running production under load: through the built binary, from asking for a preview until it
 // stands and until its first row is read, at several sizes, on XFS and on the disk of the temporary folder. On a disk that cannot share blocks it
-// measures `cp -r` of the same directory in the same run. It prints medians and ratios.
+// measures `cp -r` of the same directory in the same run. Last it takes production back to a checkpoint. It prints medians and ratios.
 package main
 
 import (
