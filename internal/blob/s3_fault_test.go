@@ -91,9 +91,9 @@ func throughCutter(o blob.S3Options, c *cutter) blob.S3Options {
 
 func TestS3PartsSurviveBrokenConnections(t *testing.T) {
 	s := startS3(t)
-	s.makeBucket(t, "bucket")
-	cut := startCutter(t, s.address, 3<<20, 3)
-	l := openS3(t, throughCutter(s.options("bucket"), cut))
+	s.MakeBucket(t, "bucket")
+	cut := startCutter(t, s.Address, 3<<20, 3)
+	l := openS3(t, throughCutter(s.Options("bucket"), cut))
 	const size = 30 << 20
 	info, err := l.Put(t.Context(), "a", blobtest.Stream(size, 1), blob.PutOptions{})
 	if err != nil {
@@ -109,7 +109,7 @@ func TestS3PartsSurviveBrokenConnections(t *testing.T) {
 
 func TestS3UploadCutForGoodLeavesNothing(t *testing.T) {
 	s := startS3(t)
-	open := s.buckets(func(o *blob.S3Options) { *o = throughCutter(*o, startCutter(t, s.address, 3<<20, 1<<30)) })
+	open := s.buckets(func(o *blob.S3Options) { *o = throughCutter(*o, startCutter(t, s.Address, 3<<20, 1<<30)) })
 	l := open(t)
 	if _, err := l.Put(t.Context(), "a", blobtest.Stream(30<<20, 1), blob.PutOptions{}); holdfast.KindOf(err) != holdfast.Unavailable {
 		t.Errorf("put answered %v", err)
@@ -121,10 +121,10 @@ func TestS3UploadCutForGoodLeavesNothing(t *testing.T) {
 
 func TestS3DownForAWhile(t *testing.T) {
 	s := startS3(t)
-	s.makeBucket(t, "bucket")
-	l := openS3(t, s.options("bucket"))
+	s.MakeBucket(t, "bucket")
+	l := openS3(t, s.Options("bucket"))
 	put(t, l, "before", "x")
-	s.stop()
+	s.Stop()
 	_, statErr := l.Stat(t.Context(), "before")
 	_, getErr := get(t, l, "before")
 	_, putErr := l.Put(t.Context(), "during", strings.NewReader("x"), blob.PutOptions{})
@@ -142,7 +142,7 @@ func TestS3DownForAWhile(t *testing.T) {
 		done <- err
 	}()
 	<-tried
-	s.start(t)
+	s.Start()
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +167,7 @@ func (a announcing) Put(ctx context.Context, name string, r io.Reader, opts blob
 
 func TestS3SaysWhatIsWrong(t *testing.T) {
 	s := startS3(t)
-	s.makeBucket(t, "bucket")
+	s.MakeBucket(t, "bucket")
 	for what, c := range map[string]struct {
 		change func(*blob.S3Options)
 		kind   holdfast.Kind
@@ -176,17 +176,17 @@ func TestS3SaysWhatIsWrong(t *testing.T) {
 		"a wrong secret": {func(o *blob.S3Options) { o.SecretKey = "wrong-secret-key" }, holdfast.Unauthenticated, "secret key"},
 		"a wrong key":    {func(o *blob.S3Options) { o.AccessKey = "nobody" }, holdfast.Unauthenticated, "access key"},
 		"no bucket":      {func(o *blob.S3Options) { o.Bucket = "missing" }, holdfast.Precondition, "missing does not exist"},
-		"not TLS":        {func(o *blob.S3Options) { o.Endpoint = "https://" + s.address }, holdfast.Precondition, "TLS"},
+		"not TLS":        {func(o *blob.S3Options) { o.Endpoint = "https://" + s.Address }, holdfast.Precondition, "TLS"},
 		"a wrong region": {func(o *blob.S3Options) { o.Region = "mars-1" }, holdfast.Precondition, "region"},
 	} {
-		o := s.options("bucket")
+		o := s.Options("bucket")
 		c.change(&o)
 		report := blob.TestConnection(t.Context(), openS3(t, o))
 		err := report.Err()
 		if holdfast.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.says) || holdfast.HintOf(err) == "" {
 			t.Errorf("%s: %v: %v (%s)", what, holdfast.KindOf(err), err, holdfast.HintOf(err))
 		}
-		if err != nil && (strings.Contains(err.Error(), "wrong-secret-key") || strings.Contains(err.Error(), testSecretKey)) {
+		if err != nil && (strings.Contains(err.Error(), "wrong-secret-key") || strings.Contains(err.Error(), blobtest.SecretKey)) {
 			t.Errorf("%s: the error tells the secret", what)
 		}
 	}
@@ -227,8 +227,8 @@ func TestConnectionOfS3(t *testing.T) {
 // A server that knows no conditions says so; the object is then put after a look.
 func TestS3WithoutConditionalWrites(t *testing.T) {
 	s := startS3(t)
-	s.makeBucket(t, "bucket")
-	target, err := url.Parse("http://" + s.address)
+	s.MakeBucket(t, "bucket")
+	target, err := url.Parse("http://" + s.Address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,7 +247,7 @@ func TestS3WithoutConditionalWrites(t *testing.T) {
 		forward.ServeHTTP(w, r)
 	}))
 	defer old.Close()
-	o := s.options("bucket")
+	o := s.Options("bucket")
 	o.Endpoint = old.URL
 	l := openS3(t, o)
 	for _, size := range []int64{10, 12 << 20} {
@@ -289,17 +289,17 @@ func TestS3TransferThatStandsStillFails(t *testing.T) {
 
 func TestS3CollectsUploadsThatACrashLeft(t *testing.T) {
 	s := startS3(t)
-	s.makeBucket(t, "bucket")
+	s.MakeBucket(t, "bucket")
 	for _, key := range []string{"some/prefix/mine", "other/prefix/theirs"} {
-		id, err := s.client.NewMultipartUpload(t.Context(), "bucket", key, minio.PutObjectOptions{})
+		id, err := s.Client.NewMultipartUpload(t.Context(), "bucket", key, minio.PutObjectOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.client.PutObjectPart(t.Context(), "bucket", key, id, 1, strings.NewReader("x"), 1, minio.PutObjectPartOptions{}); err != nil {
+		if _, err := s.Client.PutObjectPart(t.Context(), "bucket", key, id, 1, strings.NewReader("x"), 1, minio.PutObjectPartOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	l := openS3(t, s.options("bucket"))
+	l := openS3(t, s.Options("bucket"))
 	for _, c := range []struct {
 		age  time.Duration
 		want int
@@ -345,11 +345,9 @@ func (p *peak) Read(b []byte) (int, error) {
 
 func TestS3OverTLS(t *testing.T) {
 	certificate, key := selfSigned(t)
-	s := &s3Server{data: t.TempDir(), address: freeAddress(t), tls: []string{"--cert", certificate, "--key", key}}
-	s.start(t)
-	s.makeBucket(t, "bucket")
-	o := s.options("bucket")
-	o.Endpoint = "https://" + s.address
+	s := s3Server{blobtest.StartS3(t, blobtest.S3ServerOptions{Certificate: certificate, Key: key})}
+	s.MakeBucket(t, "bucket")
+	o := s.Options("bucket")
 	if report := blob.TestConnection(t.Context(), openS3(t, o)); holdfast.KindOf(report.Err()) != holdfast.Precondition || !strings.Contains(report.Err().Error(), "certificate") {
 		t.Errorf("an unknown certificate answered %v", report.Err())
 	}
@@ -398,19 +396,18 @@ func selfSigned(t *testing.T) (certificate, key string) {
 }
 
 func TestS3LocksObjects(t *testing.T) {
-	s := &s3Server{data: t.TempDir(), address: freeAddress(t), versions: true}
-	s.start(t)
-	if err := s.client.MakeBucket(t.Context(), "locked", minio.MakeBucketOptions{ObjectLocking: true}); err != nil {
+	s := s3Server{blobtest.StartS3(t, blobtest.S3ServerOptions{Versions: true})}
+	if err := s.Client.MakeBucket(t.Context(), "locked", minio.MakeBucketOptions{ObjectLocking: true}); err != nil {
 		t.Fatal(err)
 	}
-	s.makeBucket(t, "unlocked")
+	s.MakeBucket(t, "unlocked")
 	until := time.Now().Add(time.Hour).Truncate(time.Second)
 	for name, size := range map[string]int64{"small": 100, "large": 12 << 20} {
 		opts := blob.PutOptions{LockedUntil: until}
-		if _, err := openS3(t, s.options("locked")).Put(t.Context(), name, blobtest.Stream(size, 1), opts); err != nil {
+		if _, err := openS3(t, s.Options("locked")).Put(t.Context(), name, blobtest.Stream(size, 1), opts); err != nil {
 			t.Fatal(err)
 		}
-		object, err := s.client.StatObject(t.Context(), "locked", "some/prefix/"+name, minio.StatObjectOptions{})
+		object, err := s.Client.StatObject(t.Context(), "locked", "some/prefix/"+name, minio.StatObjectOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -418,16 +415,16 @@ func TestS3LocksObjects(t *testing.T) {
 		if err != nil || !got.Equal(until) {
 			t.Errorf("%d bytes are locked until %v, %v", size, got, err)
 		}
-		if err := s.client.RemoveObject(t.Context(), "locked", "some/prefix/"+name, minio.RemoveObjectOptions{VersionID: object.VersionID, GovernanceBypass: true}); err == nil {
+		if err := s.Client.RemoveObject(t.Context(), "locked", "some/prefix/"+name, minio.RemoveObjectOptions{VersionID: object.VersionID, GovernanceBypass: true}); err == nil {
 			t.Error("a locked object was destroyed")
 		}
-		if err := openS3(t, s.options("locked")).Delete(t.Context(), name); err != nil { // hides it
+		if err := openS3(t, s.Options("locked")).Delete(t.Context(), name); err != nil { // hides it
 			t.Errorf("delete answered %v", err)
 		}
-		if _, err := openS3(t, s.options("locked")).Stat(t.Context(), name); holdfast.KindOf(err) != holdfast.NotFound {
+		if _, err := openS3(t, s.Options("locked")).Stat(t.Context(), name); holdfast.KindOf(err) != holdfast.NotFound {
 			t.Errorf("stat of a hidden object answered %v", err)
 		}
-		if _, err := openS3(t, s.options("unlocked")).Put(t.Context(), name, blobtest.Stream(size, 1), opts); holdfast.KindOf(err) != holdfast.Precondition || holdfast.HintOf(err) == "" {
+		if _, err := openS3(t, s.Options("unlocked")).Put(t.Context(), name, blobtest.Stream(size, 1), opts); holdfast.KindOf(err) != holdfast.Precondition || holdfast.HintOf(err) == "" {
 			t.Errorf("a bucket without locks answered %v", err)
 		}
 	}

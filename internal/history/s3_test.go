@@ -1,11 +1,8 @@
 package history
 
 import (
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -13,68 +10,28 @@ import (
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/blob"
+	"github.com/holdfast/holdfast/internal/blob/blobtest"
 	"github.com/holdfast/holdfast/internal/pgtest"
 	"github.com/holdfast/holdfast/internal/postgres"
 )
 
-// bucket is a bucket on a real S3 server, which runs as a child process: versitygw on a folder.
+// bucket is a bucket on a real S3 server.
 type bucket struct {
-	t       *testing.T
-	program string
-	dir     string
-	address string
-	command *exec.Cmd
+	*blobtest.S3Server
+	t *testing.T
 }
 
 func newBucket(t *testing.T) *bucket {
 	t.Helper()
-	_, file, _, _ := runtime.Caller(0)
-	program := filepath.Join(filepath.Dir(file), "..", "..", ".tools", "versitygw")
-	if _, err := os.Stat(program); err != nil {
-		if program, err = exec.LookPath("versitygw"); err != nil {
-			t.Skip("versitygw is neither in .tools nor in PATH; `make test` installs it")
-		}
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &bucket{t: t, program: program, dir: t.TempDir(), address: l.Addr().String()}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	for _, dir := range []string{"data/history", "meta"} {
-		if err := os.MkdirAll(filepath.Join(b.dir, dir), 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	b.start()
-	t.Cleanup(b.stop)
+	b := &bucket{blobtest.StartS3(t, blobtest.S3ServerOptions{}), t}
+	b.MakeBucket(t, "history")
 	return b
-}
-
-func (b *bucket) start() {
-	b.t.Helper()
-	b.command = exec.Command(b.program, "--quiet", "--port", b.address, "posix", "--sidecar", filepath.Join(b.dir, "meta"), filepath.Join(b.dir, "data"))
-	b.command.Env = append(os.Environ(), "ROOT_ACCESS_KEY=test", "ROOT_SECRET_KEY=testsecret123")
-	if err := b.command.Start(); err != nil {
-		b.t.Fatal(err)
-	}
-	waitFor(b.t, "versitygw to listen", func() bool {
-		c, err := net.DialTimeout("tcp", b.address, time.Second)
-		return err == nil && c.Close() == nil
-	})
-}
-
-func (b *bucket) stop() {
-	_ = b.command.Process.Kill()
-	_ = b.command.Wait()
 }
 
 // location opens the bucket, encrypted with a key as the product does it.
 func (b *bucket) location(name string, key blob.Keys) Location {
 	b.t.Helper()
-	s3, err := blob.OpenS3(blob.S3Options{Endpoint: "http://" + b.address, Region: "us-east-1", Bucket: "history", Prefix: "some/prefix", AccessKey: "test", SecretKey: "testsecret123", PathStyle: true})
+	s3, err := blob.OpenS3(b.Options("history"))
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -108,7 +65,7 @@ func TestHistoryInAnEncryptedBucketSurvivesItsOutage(t *testing.T) {
 	b.backup(false)
 	b.insert() // 2
 
-	s3.stop()
+	s3.Stop()
 	for range 3 {
 		b.insert()
 		b.switchWAL()
@@ -121,7 +78,7 @@ func TestHistoryInAnEncryptedBucketSurvivesItsOutage(t *testing.T) {
 		t.Errorf("a base backup in the outage: %v", err)
 	}
 	b.sleep()
-	s3.start()
+	s3.Start()
 	b.archive.RetryNow()
 	if err := b.archive.Sync(t.Context()); err != nil {
 		t.Fatal(err)
@@ -146,7 +103,7 @@ func TestHistoryInAnEncryptedBucketSurvivesItsOutage(t *testing.T) {
 	if _, err := elsewhere(t, wrong).Plan(t.Context(), holdfast.Point{}); holdfast.KindOf(err) != holdfast.Precondition || !strings.Contains(err.Error(), "cannot be read") {
 		t.Errorf("planning with another key: %v", err)
 	}
-	damageAll(t, filepath.Join(s3.dir, "data", "history"))
+	damageAll(t, filepath.Join(s3.Dir, "data", "history"))
 	both := elsewhere(t, s3.location("bucket", keys), disk)
 	plan, err := both.Plan(t.Context(), holdfast.Point{})
 	if err != nil {
