@@ -70,8 +70,15 @@ const (
 	ImportTablePath = BranchPath + "/import-table"
 	AdoptBackupPath = BranchPath + "/adopt-backup"
 
-	SQLPath      = BranchPath + "/sql"
-	SQLQueryPath = SQLPath + "/{query}"
+	SQLPath       = BranchPath + "/sql"
+	SQLQueryPath  = SQLPath + "/{query}"
+	SQLExportPath = SQLPath + "/export"
+
+	RowsPath    = BranchPath + "/rows"
+	EditingPath = BranchPath + "/editing"
+
+	SavedPath    = ProjectPath + "/saved"
+	SavedOnePath = SavedPath + "/{id}"
 
 	HistoryPath     = BranchPath + "/history"
 	RestorePath     = BranchPath + "/restore"

@@ -76,6 +76,7 @@ type Platform struct {
 	checkpoints     checkpoints
 	queries         queries
 	agents          agents
+	editors         editors
 	spool           string
 	localRepository holdfast.Location
 	openLocation    func(ctx context.Context, l store.Location, keys [][]byte) (history.Location, error)

@@ -133,6 +133,7 @@ func (s *Server) routes() {
 	s.historyRoutes()
 	s.checkpointRoutes()
 	s.sqlRoutes()
+	s.dataRoutes()
 	s.rescueRoutes()
 	s.publishRoutes()
 	s.backupRoutes()

@@ -86,13 +86,14 @@ func fileBody(media string) *huma.RequestBody {
 type patientWriter struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
+	media   string // its content type
 	begun   bool
 }
 
 func (p *patientWriter) Write(b []byte) (int, error) {
 	if !p.begun {
 		p.begun = true
-		p.w.Header().Set("Content-Type", api.CSVContentType)
+		p.w.Header().Set("Content-Type", p.media)
 		p.w.WriteHeader(http.StatusOK)
 	}
 	_ = p.control.SetWriteDeadline(time.Now().Add(streamPatience)) // a writer that has none, as in a test, is fine
@@ -102,7 +103,7 @@ func (p *patientWriter) Write(b []byte) (int, error) {
 func (s *Server) exportTable(ctx context.Context, who holdfast.Principal, in *exportTableInput, w http.ResponseWriter) {
 	ctx, cancel := s.untilClosing(ctx)
 	defer cancel()
-	out := &patientWriter{w: w, control: http.NewResponseController(w)}
+	out := &patientWriter{w: w, control: http.NewResponseController(w), media: api.CSVContentType}
 	_ = out.control.SetReadDeadline(time.Time{}) // the request was read
 	ask := in.Body
 	_, err := s.config.Platform.ExportTable(ctx, who, in.ref(), platform.TableExport{Table: ask.Table, Columns: ask.Columns, Where: ask.Where,
