@@ -105,7 +105,7 @@ func (p *Platform) RestoreBackup(ctx context.Context, who holdfast.Principal, as
 	}
 	input.BranchID = target.ID
 	suffix := newID("x")[2:12]
-	input.Aside, input.Kept = "restoring_"+suffix, "before_restore_"+p.now().UTC().Format(holdfast.BackupTimeLayout)
+	input.Aside, input.Kept = "restoring_"+suffix, p.keptName("restore")
 	if ask.Backup == "" {
 		input.Scratch = newBranch{ID: holdfast.BranchID(newID("br")), Name: "scratch_" + suffix, Password: newPassword()}
 	}
