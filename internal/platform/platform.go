@@ -77,6 +77,7 @@ type Platform struct {
 	queries         queries
 	agents          agents
 	editors         editors
+	purges          purges
 	spool           string
 	localRepository holdfast.Location
 	openLocation    func(ctx context.Context, l store.Location, keys [][]byte) (history.Location, error)
