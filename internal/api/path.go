@@ -133,6 +133,7 @@ const (
 	TableSetsPath    = ProjectPath + "/table-sets"
 	TableSetPath     = TableSetsPath + "/{name}"
 	ExportFolderPath = ProjectPath + "/export-folder"
+	ProofHooksPath   = ProjectPath + "/proof-hooks"
 
 	JobsPath      = Prefix + "/jobs"
 	JobPath       = JobsPath + "/{id}"

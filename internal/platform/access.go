@@ -190,9 +190,9 @@ func checkPublish(who holdfast.Principal, production store.Branch) error {
 	return checkBranch(who, production, holdfast.MayAdmin)
 }
 
-// checkHooks refuses who may not set what is run at a rehearsal. A command runs on this machine, and an address in a private network is
+// checkHooks refuses who may not set what is run on a copy of production: at a rehearsal, when a backup is proved. A command runs on this machine, and an address in a private network is
 // asked from it: both are for whom the installation belongs to.
-func checkHooks(who holdfast.Principal, p store.Project, old, hooks holdfast.PublishHooks) error {
+func checkHooks(who holdfast.Principal, p store.Project, old, hooks holdfast.Hooks) error {
 	if err := checkProject(who, p, holdfast.MayAdmin); err != nil {
 		return err
 	}

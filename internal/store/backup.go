@@ -154,6 +154,7 @@ type BackupSetting struct {
 const (
 	TableSets    = "table_set"
 	ExportFolder = "export_folder"
+	ProofHooks   = "proof_hooks"
 )
 
 // ReportKey is the purpose of the key that a project's reports are signed with: an Ed25519 seed.
