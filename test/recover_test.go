@@ -30,10 +30,10 @@ type recoverable struct {
 }
 
 // list says what a repository holds.
-func (s *server) list(t *testing.T, flags ...string) []recoverable {
+func list(t *testing.T, as command, flags ...string) []recoverable {
 	t.Helper()
 	var rows []recoverable
-	readJSON(t, s.must(t, append([]string{"recover", "--list", "--json"}, flags...)...), &rows)
+	readJSON(t, as.must(t, binary, append([]string{"recover", "--list", "--json"}, flags...)...), &rows)
 	return rows
 }
 
@@ -56,7 +56,7 @@ func TestAnEmptyMachineIsRecoveredFromARepositoryAndItsKey(t *testing.T) {
 	s.must(t, "branch", "settings", production.String(), "--history-window", "14d", "--set", "work_mem=7MB")
 	moment, url := fillProduction(t, s, development, production)
 	flags := []string{"--from", repository, "--key", keyFile}
-	waitUntilStored(t, s, flags)
+	waitUntilStored(t, s, func() command { return s.user("") }, flags)
 
 	if code := s.signal(t, syscall.SIGKILL); code != -1 {
 		t.Fatalf("kill -9 ended it with %d", code)
@@ -99,11 +99,12 @@ func fillProduction(t *testing.T, s *server, development, production holdfast.Br
 	return moment, url
 }
 
-func waitUntilStored(t *testing.T, s *server, flags []string) {
+// waitUntilStored waits until the repository holds all of production. as gives the command that looks at it, each time anew.
+func waitUntilStored(t *testing.T, s *server, as func() command, flags []string) {
 	t.Helper()
 	at := time.Now()
 	servetest.Until(t, "everything to reach the repository", func() bool {
-		for _, row := range s.list(t, flags...) {
+		for _, row := range list(t, as(), flags...) {
 			if row.Branch == "production" && row.Checkpoints == 1 && len(row.Problems) == 0 {
 				// The last commit was before the branch went to sleep; its shutdown follows within the second.
 				left, err := filepath.Glob(filepath.Join(s.data, "spool", "*", "outbox", "branches", "*", "*", "*", "*", "*"))

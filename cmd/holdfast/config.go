@@ -119,7 +119,6 @@ func (c *serveConfig) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.Gateway, "gateway", c.Gateway, "address of the front door for PostgreSQL clients")
 	f.StringVar(&c.GatewayPublic, "gateway-public", c.GatewayPublic, "host:port of the front door in connection strings (default: where it listens)")
 	f.StringSliceVar(&c.Hosts, "host", c.Hosts, "a name under which the API is reached (can be repeated)")
-	f.StringSliceVar(&c.AllowNetworks, "allow-network", c.AllowNetworks, "a network that S3 endpoints may lie in although it is not public, as 192.168.1.0/24 (can be repeated)")
 	f.StringSliceVar(&c.Proxies, "proxy", c.Proxies, "an address or network of proxies before the API, whose X-Forwarded-For is believed (can be repeated)")
 	f.StringVar(&c.Certificate, "certificate", c.Certificate, "certificate of the front door, PEM (default: one is made)")
 	f.StringVar(&c.Key, "key", c.Key, "private key of the certificate, PEM")
@@ -127,8 +126,9 @@ func (c *serveConfig) flags(f *pflag.FlagSet) {
 	c.programFlags(f)
 }
 
-// programFlags are those of the settings that matter without a network.
+// programFlags are those of the settings that matter where nothing listens.
 func (c *serveConfig) programFlags(f *pflag.FlagSet) {
+	f.StringSliceVar(&c.AllowNetworks, "allow-network", c.AllowNetworks, "a network that S3 endpoints may lie in although it is not public, as 192.168.1.0/24 (can be repeated)")
 	f.StringSliceVar(&c.PostgreSQL, "postgresql", c.PostgreSQL, "a directory with PostgreSQL's programs, looked at first (can be repeated)")
 	f.StringVar(&c.Account, "account", c.Account, "the user that databases run as when this program is root (default: postgres)")
 	f.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")

@@ -122,9 +122,9 @@ func (r *recovery) parse(c *cli) error {
 	return nil
 }
 
-// scan looks at what the repository holds.
-func (r *recovery) scan(ctx context.Context) ([]history.Found, error) {
-	place, err := openRemote(store.Location{Location: r.place, Secret: r.secret}, nil)
+// scan looks at what the repository holds. dial is openRemote's.
+func (r *recovery) scan(ctx context.Context, dial dialContext) ([]history.Found, error) {
+	place, err := openRemote(store.Location{Location: r.place, Secret: r.secret}, dial)
 	if err != nil {
 		return nil, err
 	}
@@ -168,7 +168,7 @@ type recoverable struct {
 }
 
 func (c *cli) listRecoverable(ctx context.Context, r *recovery) error {
-	found, err := r.scan(ctx)
+	found, err := r.scan(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -198,7 +198,12 @@ func (c *cli) listRecoverable(ctx context.Context, r *recovery) error {
 
 // recover wires as much of a house as it takes: no port is opened.
 func (c *cli) recover(ctx context.Context, config serveConfig, data string, r *recovery) (err error) {
-	found, err := r.scan(ctx)
+	// The server that goes on with the repository reaches no further than the settings allow: better refused now than in the middle.
+	dial, err := config.guardedDial()
+	if err != nil {
+		return err
+	}
+	found, err := r.scan(ctx, dial)
 	if err != nil {
 		return err
 	}

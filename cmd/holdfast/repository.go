@@ -43,15 +43,24 @@ func (h *house) openPlace(l store.Location) (blob.Location, error) {
 	if l.Location == h.localRepository() {
 		return blob.CreateFolder(l.Folder)
 	}
-	allowed, err := networks("allow-network", h.config.AllowNetworks)
+	dial, err := h.config.guardedDial()
 	if err != nil {
 		return nil, err
 	}
-	return openRemote(l, egress.Guard{Allow: allowed}.DialContext)
+	return openRemote(l, dial)
+}
+
+// dialContext connects as net.Dialer's method does.
+type dialContext func(ctx context.Context, network, address string) (net.Conn, error)
+
+// guardedDial connects to public addresses, and into the networks that the settings allow.
+func (c *serveConfig) guardedDial() (dialContext, error) {
+	allowed, err := networks("allow-network", c.AllowNetworks)
+	return egress.Guard{Allow: allowed}.DialContext, err
 }
 
 // openRemote opens a place that somebody else made. dial guards what the endpoint may lead to; nil: anything.
-func openRemote(l store.Location, dial func(ctx context.Context, network, address string) (net.Conn, error)) (blob.Location, error) {
+func openRemote(l store.Location, dial dialContext) (blob.Location, error) {
 	if l.Kind == holdfast.FolderLocation {
 		return blob.OpenFolder(l.Folder) // a folder that is not there is a disk that is not mounted
 	}

@@ -1,7 +1,9 @@
 package platform
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/store"
@@ -62,7 +64,8 @@ func (p *Platform) AddLocation(ctx context.Context, who holdfast.Principal, proj
 		return err
 	}
 	if _, err := p.testLocation(ctx, store.Location{Location: ask.Location, Secret: ask.Secret}); err != nil {
-		return &holdfast.Error{Kind: holdfast.Precondition, Message: "the location " + ask.Name + " cannot be used", Hint: "`holdfast location test` shows each step", Cause: err}
+		return &holdfast.Error{Kind: holdfast.Precondition, Message: fmt.Sprintf("the location %s cannot be used: %v", ask.Name, err),
+			Hint: cmp.Or(holdfast.HintOf(err), "`holdfast location test` shows each step"), Cause: err}
 	}
 	err = p.store.Update(ctx, func(tx *store.Tx) error {
 		if ask.Encrypt {
