@@ -144,6 +144,18 @@ const (
 	TokensPath = Prefix + "/tokens"
 	TokenPath  = TokensPath + "/{id}"
 
+	UsagePath           = Prefix + "/usage"
+	UsageCSVPath        = UsagePath + "/csv"
+	UsagePricesPath     = UsagePath + "/prices"
+	UsageBudgetsPath    = UsagePath + "/budgets"
+	UsageBudgetPath     = UsageBudgetsPath + "/{name}"
+	ProjectUsagePath    = ProjectPath + "/usage"
+	ProjectUsageCSVPath = ProjectUsagePath + "/csv"
+	ProjectBudgetsPath  = ProjectPath + "/budgets"
+	ProjectBudgetPath   = ProjectBudgetsPath + "/{name}"
+	BranchUsagePath     = BranchPath + "/usage"
+	BranchUsageCSVPath  = BranchUsagePath + "/csv"
+
 	AuditPath       = Prefix + "/audit"
 	AuditVerifyPath = AuditPath + "/verify"
 	AuditExportPath = AuditPath + "/export"

@@ -3,10 +3,8 @@ package platform
 import (
 	"context"
 	"errors"
-	"maps"
 	"net"
 	"net/url"
-	"slices"
 	"strconv"
 	"sync"
 
@@ -221,13 +219,6 @@ func (d *directory) load(ctx context.Context, s *store.Store) error {
 		d.branches, d.roles = branches, roles
 	}
 	return err
-}
-
-// all lists the branches that have an address.
-func (d *directory) all() []holdfast.BranchID {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	return slices.Sorted(maps.Values(d.branches))
 }
 
 func (d *directory) setRoles(id holdfast.BranchID, roles []store.RoleVerifier) {

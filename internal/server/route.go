@@ -139,6 +139,7 @@ func (s *Server) routes() {
 	s.backupRoutes()
 	s.tableCSVRoutes()
 	s.syncRoutes()
+	s.usageRoutes()
 	s.jobRoutes()
 	s.tokenRoutes()
 	s.loginRoutes()
