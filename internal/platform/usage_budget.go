@@ -123,7 +123,7 @@ func (p *Platform) judgeBudgets(ctx context.Context, now time.Time) error {
 			for _, v := range views {
 				if v.State() == "used_up" && v.Stops(b.Branch) {
 					stopped[b.ID] = &holdfast.Error{Kind: holdfast.Exhausted, Message: b.Ref().String() + " is kept asleep, because what it may use is used up: " + v.String(),
-						Hint: "raise the limit with `holdfast usage budget set`, or wait for the next billing period"}
+						Hint: "an admin can raise its limit; otherwise wait for the next billing period"}
 				}
 			}
 		}
