@@ -24,12 +24,11 @@ const (
 	Timeout                     // it took longer than it was allowed to
 	Canceled                    // somebody asked it to stop
 	Corrupt                     // bytes are not what was written
-	Exhausted                   // a budget is used up; it is there again with the next period, or when it is raised
 )
 
 var kindNames = [...]string{
 	"internal", "invalid", "unauthenticated", "not_allowed", "not_found", "conflict", "unsafe", "precondition", "busy",
-	"too_many", "unavailable", "timeout", "canceled", "corrupt", "exhausted",
+	"too_many", "unavailable", "timeout", "canceled", "corrupt",
 }
 
 // String is the stable, machine-readable name of the kind: the `code` of an API problem.

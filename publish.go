@@ -131,3 +131,41 @@ const (
 
 	PublishExpansionDoc PublishDoc = "expansion" // how columns are expanded, for all phases
 )
+
+// PublishHooks are a project's own checks of a rehearsal. Each gets the copy's DATABASE_URL; one that fails blocks the publish.
+type PublishHooks struct {
+	Command        string        `json:"command,omitempty"`       // for a shell, with DATABASE_URL in its environment
+	URL            string        `json:"url,omitempty"`           // is sent a POST with the DATABASE_URL; any answer but 2xx is a failure
+	AllowPrivate   bool          `json:"allow_private,omitempty"` // the URL may lead to this machine or a private network
+	CommandTimeout time.Duration `json:"command_timeout,omitempty"`
+	URLTimeout     time.Duration `json:"url_timeout,omitempty"`
+}
+
+// Limits of a hook's time.
+const (
+	DefaultHookTimeout = 5 * time.Minute
+	MaxHookTimeout     = time.Hour
+)
+
+// Validate refuses hooks that could not be run.
+func (h PublishHooks) Validate() error {
+	invalid := func(message, hint string) error { return &Error{Kind: Invalid, Message: message, Hint: hint} }
+	for _, d := range []time.Duration{h.CommandTimeout, h.URLTimeout} {
+		if d < 0 || d > MaxHookTimeout {
+			return invalid(fmt.Sprintf("a hook cannot take %s", d), "choose up to 1h")
+		}
+	}
+	if len(h.Command) > 4096 || strings.ContainsRune(h.Command, 0) {
+		return invalid("a hook's command has at most 4096 bytes", "put it into a script")
+	}
+	scheme, rest, found := strings.Cut(h.URL, "://")
+	host, _, _ := strings.Cut(rest, "/")
+	switch {
+	case h.URL == "":
+	case len(h.URL) > 2048 || !found || scheme != "http" && scheme != "https" || host == "":
+		return invalid("a hook's URL begins with http:// or https://", "")
+	case strings.Contains(host, "@"):
+		return invalid("a hook's URL carries no user and no password", "")
+	}
+	return nil
+}

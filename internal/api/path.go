@@ -70,15 +70,8 @@ const (
 	ImportTablePath = BranchPath + "/import-table"
 	AdoptBackupPath = BranchPath + "/adopt-backup"
 
-	SQLPath       = BranchPath + "/sql"
-	SQLQueryPath  = SQLPath + "/{query}"
-	SQLExportPath = SQLPath + "/export"
-
-	RowsPath    = BranchPath + "/rows"
-	EditingPath = BranchPath + "/editing"
-
-	SavedPath    = ProjectPath + "/saved"
-	SavedOnePath = SavedPath + "/{id}"
+	SQLPath      = BranchPath + "/sql"
+	SQLQueryPath = SQLPath + "/{query}"
 
 	HistoryPath     = BranchPath + "/history"
 	RestorePath     = BranchPath + "/restore"
@@ -133,7 +126,6 @@ const (
 	TableSetsPath    = ProjectPath + "/table-sets"
 	TableSetPath     = TableSetsPath + "/{name}"
 	ExportFolderPath = ProjectPath + "/export-folder"
-	ProofHooksPath   = ProjectPath + "/proof-hooks"
 
 	JobsPath      = Prefix + "/jobs"
 	JobPath       = JobsPath + "/{id}"
@@ -143,18 +135,6 @@ const (
 
 	TokensPath = Prefix + "/tokens"
 	TokenPath  = TokensPath + "/{id}"
-
-	UsagePath           = Prefix + "/usage"
-	UsageCSVPath        = UsagePath + "/csv"
-	UsagePricesPath     = UsagePath + "/prices"
-	UsageBudgetsPath    = UsagePath + "/budgets"
-	UsageBudgetPath     = UsageBudgetsPath + "/{name}"
-	ProjectUsagePath    = ProjectPath + "/usage"
-	ProjectUsageCSVPath = ProjectUsagePath + "/csv"
-	ProjectBudgetsPath  = ProjectPath + "/budgets"
-	ProjectBudgetPath   = ProjectBudgetsPath + "/{name}"
-	BranchUsagePath     = BranchPath + "/usage"
-	BranchUsageCSVPath  = BranchUsagePath + "/csv"
 
 	AuditPath       = Prefix + "/audit"
 	AuditVerifyPath = AuditPath + "/verify"

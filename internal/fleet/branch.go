@@ -22,10 +22,7 @@ type branch struct {
 
 	lastUse atomic.Int64 // nanoseconds since 1970: the last client byte, or coming and going of a session
 	waiting atomic.Int32 // callers who wait for it to be awake
-
-	received, sent atomic.Uint64 // bytes of clients
-
-	lookup roleLookup
+	lookup  roleLookup
 
 	mu            sync.Mutex
 	spec          Spec

@@ -69,7 +69,6 @@ func (p *Platform) openFleet(ctx context.Context, c fleet.Config) error {
 	}
 	c.Hooks.BeforeSleep = p.beforeSleep
 	c.Hooks.Rest = p.rest
-	c.Hooks.MayWake = p.budgets.mayWake
 	p.fleet, err = fleet.Open(ctx, c, specs)
 	return err
 }

@@ -229,3 +229,65 @@ func (p *Platform) rename(ctx context.Context, id holdfast.BranchID, from, to st
 	p.describeAgain(ctx, id)
 	return p.directory.load(ctx, p.store)
 }
+
+// expireInterval is how often the previews that have expired, and the looks that nobody uses, are collected.
+const expireInterval = 5 * time.Second
+
+// expire deletes the previews whose time has come, until ctx ends.
+func (p *Platform) expire(ctx context.Context) {
+	tick := time.NewTicker(expireInterval)
+	defer tick.Stop()
+	for {
+		if err := p.expireOnce(ctx); err != nil && ctx.Err() == nil {
+			p.log.Warn("collect expired previews", "err", err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (p *Platform) expireOnce(ctx context.Context) error {
+	var all []store.Branch
+	busy := map[holdfast.BranchID]bool{}
+	err := p.store.View(ctx, func(tx *store.Tx) (err error) {
+		if all, err = tx.AllBranches(); err != nil {
+			return err
+		}
+		jobs, err := tx.UnfinishedJobs()
+		for _, j := range jobs {
+			busy[j.BranchID] = true
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, b := range all {
+		expired := !b.ExpiresAt.IsZero() && !b.ExpiresAt.After(p.now()) && !b.Protected && b.DeletedAt.IsZero()
+		// A deletion that failed, as when the disk did, is tried again until nothing is left.
+		left := !b.DeletedAt.IsZero()
+		if b.State != store.Ready || busy[b.ID] || left && b.PurgeAt.After(p.now()) {
+			continue
+		}
+		var why string
+		switch {
+		case left && !b.PurgeAt.IsZero():
+			why = "it was removed and not brought back"
+		case left:
+			why = "the last attempt failed"
+		case expired:
+			why = "expired"
+		case b.Look && !b.Protected && p.unused(b):
+			why = "nobody looks any more"
+		default:
+			continue
+		}
+		if _, err := p.deleteBranch(ctx, System(), b, why); err != nil {
+			return err
+		}
+	}
+	return p.purgeProjects(ctx, all)
+}

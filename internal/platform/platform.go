@@ -68,8 +68,6 @@ type Platform struct {
 	doors     doorkeeper
 	directory directory
 	sizes     sizes
-	metering  metering
-	budgets   budgets
 	tools     backup.Tools
 	readers   readers
 	people    people
@@ -78,8 +76,6 @@ type Platform struct {
 	checkpoints     checkpoints
 	queries         queries
 	agents          agents
-	editors         editors
-	purges          purges
 	spool           string
 	localRepository holdfast.Location
 	openLocation    func(ctx context.Context, l store.Location, keys [][]byte) (history.Location, error)
@@ -140,7 +136,6 @@ func Open(ctx context.Context, c Config) (*Platform, error) {
 	if err := p.openHistories(ctx); err != nil {
 		return nil, errors.Join(err, p.closeHistories(), p.fleet.Close())
 	}
-	p.openMetering(ctx)
 	if err := p.jobs.resume(ctx); err != nil {
 		return nil, errors.Join(err, p.closeHistories(), p.fleet.Close())
 	}
@@ -148,7 +143,6 @@ func Open(ctx context.Context, c Config) (*Platform, error) {
 	p.stop = stop
 	p.wg.Go(func() { p.tendBackups(background) })
 	p.wg.Go(func() { p.measure(background) })
-	p.wg.Go(func() { p.meter(background) })
 	p.wg.Go(func() { p.expire(background) })
 	p.wg.Go(func() { p.watchActivity(background) })
 	p.wg.Go(func() { p.tendHistories(background) })
@@ -184,7 +178,6 @@ func (p *Platform) quiet() {
 	p.jobs.close()
 	p.wg.Wait()
 	p.checkpoints.reading.Wait()
-	p.closeMetering()
 }
 
 // Ready says whether requests can be served.

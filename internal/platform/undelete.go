@@ -158,3 +158,59 @@ func (p *Platform) undelete(ctx context.Context, input removeInput, check func(*
 	}
 	return errors.Join(p.directory.load(ctx, p.store), p.openHistories(ctx))
 }
+
+// purgeProjects ends removed projects whose time is over and whose branches' data is gone. The history of development and production goes
+// when its window, counted from the removal, is over. A project that has portable backups stays known, with its keys, for their sake; one
+// without is erased, and its keys with it.
+func (p *Platform) purgeProjects(ctx context.Context, branches []store.Branch) error {
+	var removed []store.Project
+	if err := p.store.View(ctx, func(tx *store.Tx) (err error) { removed, err = tx.DeletedProjects(); return err }); err != nil {
+		return err
+	}
+	for _, project := range removed {
+		if project.PurgeAt.After(p.now()) || !p.historyIsOver(project, branches) {
+			continue
+		}
+		for _, b := range branches {
+			if b.ProjectID == project.ID && b.Environment != holdfast.Preview && project.State != store.Purged {
+				if err := p.eraseHistory(ctx, project.ID, b.ID); err != nil {
+					return err
+				}
+			}
+		}
+		err := p.store.Update(ctx, func(tx *store.Tx) error {
+			backups, err := tx.Backups(project.ID)
+			switch {
+			case err != nil || len(backups) > 0 && project.State == store.Purged:
+				return err
+			case len(backups) > 0:
+				err = tx.SetProjectState(project.ID, store.Purged)
+			default:
+				err = tx.EraseProject(project.ID)
+			}
+			if err != nil {
+				return err
+			}
+			return p.record(tx, System(), "project.purge", project.Name, map[string]any{"id": project.ID, "backups": len(backups)})
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// historyIsOver says whether nothing of a removed project's branches is left but a history that nobody can ask for any more. One that was
+// removed for good at once has no window.
+func (p *Platform) historyIsOver(project store.Project, branches []store.Branch) bool {
+	forGood := project.PurgeAt.Before(project.DeletedAt.Add(holdfast.RemovalGrace))
+	for _, b := range branches {
+		if b.ProjectID != project.ID {
+			continue
+		}
+		if b.State != store.Purged || !forGood && b.Environment != holdfast.Preview && b.DeletedAt.Add(b.Settings.HistoryWindow()).After(p.now()) {
+			return false
+		}
+	}
+	return true
+}

@@ -121,7 +121,6 @@ func (s *Server) backupRoutes() {
 	s.scheduleRoutes()
 	s.backupDownloadRoute()
 	s.backupSettingsRoutes()
-	s.proofHookRoutes()
 }
 
 func askedBackup(ask api.NewBackup) platform.NewBackup {
