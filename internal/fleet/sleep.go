@@ -92,6 +92,14 @@ func (f *Fleet) maySleep(ctx context.Context, b *branch, order sleepOrder) error
 		return busy("an operation is using it")
 	}
 	u, err := f.lookAtUse(ctx, b)
+	for began := time.Now(); err == nil && u.transactions > 0 && !order.idle && time.Since(began) < endingPatience; {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+		u, err = f.lookAtUse(ctx, b)
+	}
 	if err != nil {
 		return err
 	}
@@ -155,6 +163,10 @@ func (b *branch) setCallOff(callOff func()) {
 	defer b.mu.Unlock()
 	b.callOff = callOff
 }
+
+// endingPatience is how long somebody who asks for the sleep waits for work that is about to end: the process of a session that has ended
+// is there for a moment longer, and so is a short query of the control plane's own.
+const endingPatience = 2 * time.Second
 
 func busy(why string) error {
 	return &holdfast.Error{Kind: holdfast.Busy, Message: "the branch cannot be put to sleep: " + why, Hint: "try again later, or insist"}
