@@ -203,3 +203,10 @@ func CheckBackupName(name string) error {
 func (b Backup) At(destination string) bool {
 	return slices.ContainsFunc(b.Copies, func(c BackupCopy) bool { return c.Destination == destination })
 }
+
+// Columns that stand first in a file of rows that an import rejected: the line and why. An import leaves them out, so that such a file can be
+// mended and imported as it is.
+const (
+	RejectedLine   = "holdfast_line"
+	RejectedReason = "holdfast_reason"
+)

@@ -24,11 +24,12 @@ const (
 	Timeout                     // it took longer than it was allowed to
 	Canceled                    // somebody asked it to stop
 	Corrupt                     // bytes are not what was written
+	Exhausted                   // a budget is used up; it is there again with the next period, or when it is raised
 )
 
 var kindNames = [...]string{
 	"internal", "invalid", "unauthenticated", "not_allowed", "not_found", "conflict", "unsafe", "precondition", "busy",
-	"too_many", "unavailable", "timeout", "canceled", "corrupt",
+	"too_many", "unavailable", "timeout", "canceled", "corrupt", "exhausted",
 }
 
 // String is the stable, machine-readable name of the kind: the `code` of an API problem.

@@ -52,11 +52,11 @@ func TestEveryStateOfAPublishCanBeReached(t *testing.T) {
 func TestHooksThatCouldNotBeRunAreRefused(t *testing.T) {
 	for url, ok := range map[string]bool{"": true, "https://ci.example.com/check": true, "http://127.0.0.1:8080/": true, "ftp://x/": false, "ci.example.com": false, "https://": false,
 		"https://user:secret@ci.example.com/": false} {
-		if err := (holdfast.PublishHooks{URL: url}).Validate(); (err == nil) != ok {
+		if err := (holdfast.Hooks{URL: url}).Validate(); (err == nil) != ok {
 			t.Errorf("%q: got %v", url, err)
 		}
 	}
-	if err := (holdfast.PublishHooks{Command: "make test", CommandTimeout: 2 * time.Hour}).Validate(); err == nil {
+	if err := (holdfast.Hooks{Command: "make test", CommandTimeout: 2 * time.Hour}).Validate(); err == nil {
 		t.Error("a hook may take two hours")
 	}
 }

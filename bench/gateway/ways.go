@@ -208,4 +208,6 @@ func (h hold) Dial(ctx context.Context) (net.Conn, error) {
 
 func (h hold) Touch() {}
 
+func (h hold) Carried(int, int) {}
+
 func (h hold) Release() {}

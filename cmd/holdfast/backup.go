@@ -21,7 +21,7 @@ func (c *cli) backupCommand() *cobra.Command {
   holdfast backup list shop/production
   holdfast backup download backup_prod_20261120_140311 --output shop.dump`}
 	cmd.AddCommand(c.backupCreateCommand(), c.backupListCommand(), c.backupShowCommand(), c.backupDownloadCommand(), c.backupDataCommand(), c.backupDeleteCommand(), c.backupPinCommand(), c.backupStatsCommand(),
-		c.backupStatusCommand(), c.backupVerifyCommand(), c.backupReportCommand(), c.backupRestoreCommand(), c.backupTableSetCommand(), c.backupExportFolderCommand(), c.backupAdoptCommand())
+		c.backupStatusCommand(), c.backupVerifyCommand(), c.backupReportCommand(), c.backupHooksCommand(), c.backupRestoreCommand(), c.backupTableSetCommand(), c.backupExportFolderCommand(), c.backupAdoptCommand())
 	return cmd
 }
 

@@ -122,7 +122,7 @@ func (c *cli) backupDataCommand() *cobra.Command {
 
 func (c *cli) backupStatusCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "status [PROJECT/BRANCH]", Short: "Show how a branch stands with its backups: places, the last good one, alerts", Long: "Show how a branch stands with its backups.\n\nA branch is protected when its newest good backup has copies at two places or more.",
+		Use: "status [PROJECT/BRANCH]", Short: "Show how a branch stands with its backups: places, the last good one, alerts", Long: "Show how a branch stands with its backups.\n\nA branch is protected when its newest good backup has copies at two places or more. The 3-2-1 rule asks for three copies (the database is one), on two\nmedia, one of them away from this machine.",
 		Example: "  holdfast backup status shop/production", Args: cobra.MaximumNArgs(1), ValidArgsFunction: c.completeBranches,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.onBranch(cmd.Context(), args, func(client *api.Client, ref holdfast.BranchRef) error {
@@ -154,11 +154,16 @@ func healthTable(w io.Writer, ref holdfast.BranchRef, h api.BackupHealth) {
 	if h.Held > 0 {
 		fmt.Fprintf(w, "%d backups wait for a person to mark them verified\n", h.Held)
 	}
+	rule := "kept"
+	if !h.Rule.Kept {
+		rule = strings.Join(h.Rule.Missing, "; ")
+	}
+	fmt.Fprintf(w, "3-2-1 rule: %d of 3 copies, on %d of 2 media, %d off site: %s\n", h.Rule.Copies, h.Rule.Media, h.Rule.Offsite, rule)
 	for _, alert := range h.Alerts {
 		fmt.Fprintln(w, "ALERT:", printable(alert))
 	}
 	fmt.Fprintln(w)
-	t := newTable(w, "PLACE", "KIND", "OFF SITE", "COPIES", "NEWEST", "STATE")
+	t := newTable(w, "PLACE", "KIND", "OFF SITE", "COPIES", "BEHIND", "NEWEST", "STATE")
 	for _, p := range h.Places {
 		state := ""
 		if p.Mounted != nil {
@@ -170,7 +175,7 @@ func healthTable(w io.Writer, ref holdfast.BranchRef, h api.BackupHealth) {
 				state += ", had everything " + moment(p.LastSync)
 			}
 		}
-		t.row(p.Name, p.Kind, yes(p.Offsite), strconv.Itoa(p.Copies), moment(p.Newest), state)
+		t.row(p.Name, p.Kind, yes(p.Offsite), strconv.Itoa(p.Copies), strconv.Itoa(p.Behind), moment(p.Newest), state)
 	}
 	t.flush()
 }

@@ -35,6 +35,10 @@ type environment struct {
 	ConfigHome string `env:"XDG_CONFIG_HOME"`
 	DataHome   string `env:"XDG_DATA_HOME"`
 
+	// Where a password of a database elsewhere may be, as PostgreSQL's own programs look for it.
+	PGPassword string `env:"PGPASSWORD"`
+	PGPassFile string `env:"PGPASSFILE"`
+
 	// NodeExtraCA is a user's own choice of certificates that Node.js trusts.
 	NodeExtraCA string `env:"NODE_EXTRA_CA_CERTS"`
 

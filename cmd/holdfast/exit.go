@@ -54,7 +54,7 @@ func exitCode(err error) int {
 		return exitNotAllowed
 	case holdfast.Conflict, holdfast.Unsafe, holdfast.Busy:
 		return exitConflict
-	case holdfast.Precondition:
+	case holdfast.Precondition, holdfast.Exhausted:
 		return exitPrecondition
 	case holdfast.Timeout:
 		return exitTimeout

@@ -144,7 +144,7 @@ func (r *recovery) scan(ctx context.Context, dial dialContext) ([]history.Found,
 		if err != nil {
 			return nil, err
 		}
-		at.Location = blob.NewRetried(blob.NewEncrypted(place, keys), blob.Backoff{}, "")
+		at.Location = blob.NewRetried(history.Encrypted(place, keys), blob.Backoff{}, "")
 	} else {
 		r.keys = nil
 	}

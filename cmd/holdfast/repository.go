@@ -33,7 +33,7 @@ func (h *house) openLocation(_ context.Context, l store.Location, keys [][]byte)
 		if err != nil {
 			return history.Location{}, fmt.Errorf("read the project's keys: %w", err)
 		}
-		inner = blob.NewEncrypted(inner, parsed)
+		inner = history.Encrypted(inner, parsed)
 	}
 	// Retries stay outermost: only there can what is sent be read again.
 	return history.Location{Name: l.Name, Location: blob.NewRetried(inner, blob.Backoff{}, h.dir.file(spoolDir))}, nil

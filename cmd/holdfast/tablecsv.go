@@ -1,7 +1,7 @@
 package main
 
 import (
-	"encoding/csv"
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -70,13 +70,14 @@ func (c *cli) importTableCommand() *cobra.Command {
 		Long: `Bring a CSV file into a table, in one transaction. Nothing between two delimiters is NULL, and "" is an empty text, as COPY reads it.
 
 A row that the table does not take ends the import, and nothing is kept. With --rejects the other rows are kept, and that file gets each such
-row with its line and the reason. Before rows of a branch with a history change, a checkpoint is made.`,
+row with its line and the reason: a CSV file in UTF-8 with commas and the table's columns, which can be mended and imported as it is, without
+--map, --delimiter, --encoding and --no-header. Before rows of a branch with a history change, a checkpoint is made.`,
 		Example: `  holdfast import table shop/development public.orders --file orders.csv --dry-run
   holdfast import table shop/development public.orders --file orders.csv --map Total=total --upsert id --rejects bad.csv`,
 		Args: cobra.ExactArgs(2), ValidArgsFunction: c.completeBranches,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			for _, pair := range ask.Map {
-				if from, to, _ := strings.Cut(pair, "="); from == "" || to == "" {
+				if from, _, found := strings.Cut(pair, "="); from == "" || !found {
 					return usage(cmd, fmt.Errorf("--map %s is not FILECOLUMN=TABLECOLUMN", pair))
 				}
 			}
@@ -110,7 +111,7 @@ row with its line and the reason. Before rows of a branch with a history change,
 		},
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "the CSV file; - is standard input")
-	cmd.Flags().StringArrayVar(&ask.Map, "map", nil, "FILECOLUMN=TABLECOLUMN, for a column that is called otherwise in the file; can be given several times")
+	cmd.Flags().StringArrayVar(&ask.Map, "map", nil, "FILECOLUMN=TABLECOLUMN, for a column that is called otherwise in the file; FILECOLUMN= leaves it out; can be given several times")
 	cmd.Flags().StringSliceVar(&ask.Upsert, "upsert", nil, "columns of a unique key: a row that is there is changed")
 	cmd.Flags().BoolVar(&ask.DryRun, "dry-run", false, "try everything and keep nothing")
 	cmd.Flags().StringVar(&rejects, "rejects", "", "keep the good rows, and write the bad ones to this file, with line and reason")
@@ -121,40 +122,58 @@ row with its line and the reason. Before rows of a branch with a history change,
 	return cmd
 }
 
-// rejectsFile gets rejected rows: line, reason, and the values. It is made with the first of them.
+// rejectsFile gets rejected rows: line, reason, and the values under the table's columns. It is made with the first of them.
 type rejectsFile struct {
 	path string
 	file *os.File
-	out  *csv.Writer
+	out  *bufio.Writer
 }
 
-func (r *rejectsFile) add(row api.RejectedRow) (err error) {
+func (r *rejectsFile) add(columns []string, row api.RejectedRow) (err error) {
 	if r.file == nil {
 		if r.file, err = os.OpenFile(r.path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600); err != nil {
 			return fmt.Errorf("make the file for rejected rows: %w", err)
 		}
-		r.out = csv.NewWriter(r.file)
-		if err := r.out.Write([]string{"line", "reason", "values"}); err != nil {
+		r.out = bufio.NewWriter(r.file)
+		header := []*string{ptr(holdfast.RejectedLine), ptr(holdfast.RejectedReason)}
+		for _, name := range columns {
+			header = append(header, ptr(name))
+		}
+		if _, err := r.out.WriteString(csvLine(header)); err != nil {
 			return err
 		}
 	}
-	record := []string{strconv.FormatInt(row.Line, 10), row.Reason}
-	for _, v := range row.Values {
-		if v == nil {
-			record = append(record, "")
-			continue
-		}
-		record = append(record, *v)
+	reason := row.Reason
+	if row.Text != "" {
+		reason += ": " + row.Text
 	}
-	return r.out.Write(record)
+	_, err = r.out.WriteString(csvLine(append([]*string{ptr(strconv.FormatInt(row.Line, 10)), &reason}, row.Values...)))
+	return err
+}
+
+// csvLine writes a record as COPY does: NULL is nothing and an empty text is in quotes, which encoding/csv does not tell apart.
+func csvLine(values []*string) string {
+	var b strings.Builder
+	for i, v := range values {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		switch {
+		case v == nil:
+		case *v == "" || *v == `\.` || strings.ContainsAny(*v, "\",\r\n"):
+			b.WriteString(`"` + strings.ReplaceAll(*v, `"`, `""`) + `"`)
+		default:
+			b.WriteString(*v)
+		}
+	}
+	return b.String() + "\n"
 }
 
 func (r *rejectsFile) close() error {
 	if r.file == nil {
 		return nil
 	}
-	r.out.Flush()
-	return errors.Join(r.out.Error(), r.file.Close())
+	return errors.Join(r.out.Flush(), r.file.Close())
 }
 
 func (c *cli) backupAdoptCommand() *cobra.Command {

@@ -98,11 +98,21 @@ type BackupStats struct {
 // BackupHealth says how a branch stands with its backups.
 type BackupHealth struct {
 	Protected    bool          `json:"protected" doc:"The newest good backup has copies at two places or more."`
+	Rule         ThreeTwoOne   `json:"rule_3_2_1" doc:"Three copies, on two media, one of them away from this machine."`
 	Places       []BackupPlace `json:"places"`
 	LastGood     *Backup       `json:"last_good,omitempty"`
 	LastVerified *Backup       `json:"last_verified,omitempty"`
 	Held         int           `json:"held" doc:"Backups that wait for a person to mark them verified."`
 	Alerts       []string      `json:"alerts"`
+}
+
+// ThreeTwoOne says how a branch's newest good backup stands by the 3-2-1 rule. The database itself is a copy.
+type ThreeTwoOne struct {
+	Kept    bool     `json:"kept"`
+	Copies  int      `json:"copies"`
+	Media   int      `json:"media" doc:"Disks and servers that the copies are on."`
+	Offsite int      `json:"offsite" doc:"Copies away from this machine."`
+	Missing []string `json:"missing" doc:"What to do."`
 }
 
 // BackupPlace is a place where backups go.
@@ -111,6 +121,7 @@ type BackupPlace struct {
 	Kind     string    `json:"kind"`
 	Offsite  bool      `json:"offsite,omitempty"`
 	Copies   int       `json:"copies" doc:"Good backups of the branch that it has."`
+	Behind   int       `json:"behind" doc:"Good backups of the branch that it does not have."`
 	Newest   time.Time `json:"newest,omitzero" doc:"Of which the newest is from then."`
 	Mounted  *bool     `json:"mounted,omitempty" doc:"Of an export folder: whether it is there now."`
 	LastSync time.Time `json:"last_sync,omitzero" doc:"Of an export folder: when it had everything."`

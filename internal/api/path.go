@@ -70,8 +70,15 @@ const (
 	ImportTablePath = BranchPath + "/import-table"
 	AdoptBackupPath = BranchPath + "/adopt-backup"
 
-	SQLPath      = BranchPath + "/sql"
-	SQLQueryPath = SQLPath + "/{query}"
+	SQLPath       = BranchPath + "/sql"
+	SQLQueryPath  = SQLPath + "/{query}"
+	SQLExportPath = SQLPath + "/export"
+
+	RowsPath    = BranchPath + "/rows"
+	EditingPath = BranchPath + "/editing"
+
+	SavedPath    = ProjectPath + "/saved"
+	SavedOnePath = SavedPath + "/{id}"
 
 	HistoryPath     = BranchPath + "/history"
 	RestorePath     = BranchPath + "/restore"
@@ -126,6 +133,7 @@ const (
 	TableSetsPath    = ProjectPath + "/table-sets"
 	TableSetPath     = TableSetsPath + "/{name}"
 	ExportFolderPath = ProjectPath + "/export-folder"
+	ProofHooksPath   = ProjectPath + "/proof-hooks"
 
 	JobsPath      = Prefix + "/jobs"
 	JobPath       = JobsPath + "/{id}"
@@ -135,6 +143,18 @@ const (
 
 	TokensPath = Prefix + "/tokens"
 	TokenPath  = TokensPath + "/{id}"
+
+	UsagePath           = Prefix + "/usage"
+	UsageCSVPath        = UsagePath + "/csv"
+	UsagePricesPath     = UsagePath + "/prices"
+	UsageBudgetsPath    = UsagePath + "/budgets"
+	UsageBudgetPath     = UsageBudgetsPath + "/{name}"
+	ProjectUsagePath    = ProjectPath + "/usage"
+	ProjectUsageCSVPath = ProjectUsagePath + "/csv"
+	ProjectBudgetsPath  = ProjectPath + "/budgets"
+	ProjectBudgetPath   = ProjectBudgetsPath + "/{name}"
+	BranchUsagePath     = BranchPath + "/usage"
+	BranchUsageCSVPath  = BranchUsagePath + "/csv"
 
 	AuditPath       = Prefix + "/audit"
 	AuditVerifyPath = AuditPath + "/verify"

@@ -16,7 +16,7 @@ type Problem struct {
 	Title  string         `json:"title" doc:"What sort of problem it is, in words." example:"Not Found"`
 	Status int            `json:"status" doc:"The HTTP status." example:"404"`
 	Detail string         `json:"detail" doc:"What cannot be done, and why." example:"project shop does not exist"`
-	Code   string         `json:"code" doc:"What to do about it, for programs." enum:"internal,invalid,unauthenticated,not_allowed,not_found,conflict,unsafe,precondition,busy,too_many,unavailable,timeout,canceled,corrupt" example:"not_found"`
+	Code   string         `json:"code" doc:"What to do about it, for programs." enum:"internal,invalid,unauthenticated,not_allowed,not_found,conflict,unsafe,precondition,busy,too_many,unavailable,timeout,canceled,corrupt,exhausted" example:"not_found"`
 	Hint   string         `json:"hint,omitempty" doc:"What to do next, for a person."`
 	Fields []ProblemField `json:"fields,omitempty" nullable:"false" doc:"Which parts of the request are wrong."`
 }
@@ -38,7 +38,7 @@ func StatusOf(k holdfast.Kind) int {
 		return http.StatusForbidden
 	case holdfast.NotFound:
 		return http.StatusNotFound
-	case holdfast.Conflict, holdfast.Unsafe, holdfast.Busy, holdfast.Canceled:
+	case holdfast.Conflict, holdfast.Unsafe, holdfast.Busy, holdfast.Canceled, holdfast.Exhausted:
 		return http.StatusConflict
 	case holdfast.Precondition:
 		return http.StatusFailedDependency

@@ -36,7 +36,8 @@ type RestoreBackup struct {
 
 // ImportDatabase asks for a foreign database to be brought into a branch, which the path names.
 type ImportDatabase struct {
-	From string `json:"from" doc:"Its address with the password; kept sealed, and never shown." example:"postgres://user:password@db.example.com/shop?sslmode=require"`
+	From  string `json:"from" doc:"Its address with the password; kept sealed, and never shown." example:"postgres://user:password@db.example.com/shop?sslmode=require"`
+	Check bool   `json:"check,omitempty" doc:"Only look at it: the job's result says what was found."`
 }
 
 // Confirmation confirms an operation with the name of what it changes.
@@ -64,7 +65,7 @@ func (c *Client) UndoRestoreBackup(ctx context.Context, ref holdfast.BranchRef, 
 	return call[Job](ctx, c, http.MethodPost, Path(RestoreBackupUndoPath, ref.Project, ref.Branch), Confirmation{confirm})
 }
 
-// ImportDatabase begins to bring a foreign database into ref, which is empty. from holds the password.
-func (c *Client) ImportDatabase(ctx context.Context, ref holdfast.BranchRef, from string) (Job, error) {
-	return call[Job](ctx, c, http.MethodPost, Path(ImportPath, ref.Project, ref.Branch), ImportDatabase{From: from})
+// ImportDatabase begins to bring a foreign database into ref, which is empty.
+func (c *Client) ImportDatabase(ctx context.Context, ref holdfast.BranchRef, ask ImportDatabase) (Job, error) {
+	return call[Job](ctx, c, http.MethodPost, Path(ImportPath, ref.Project, ref.Branch), ask)
 }

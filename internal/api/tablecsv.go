@@ -28,7 +28,7 @@ type TableExport struct {
 // TableImport says how a CSV file is brought into a table. It goes as the query of the request.
 type TableImport struct {
 	Table     string
-	Map       []string // FILECOLUMN=TABLECOLUMN
+	Map       []string // FILECOLUMN=TABLECOLUMN; FILECOLUMN= leaves it out
 	Upsert    []string // columns of a unique key
 	Delimiter string
 	Encoding  string
@@ -39,6 +39,7 @@ type TableImport struct {
 
 // ImportEvent is a line of the answer to an import: one of its fields is set. Problem or End is the last.
 type ImportEvent struct {
+	Columns []string     `json:"columns,omitempty" doc:"Of the table, in the order of the rejected rows' values. Comes before the first of them."`
 	Reject  *RejectedRow `json:"reject,omitempty"`
 	Problem *Problem     `json:"problem,omitempty" doc:"The import ended with this."`
 	End     *ImportEnd   `json:"end,omitempty"`
@@ -48,7 +49,8 @@ type ImportEvent struct {
 type RejectedRow struct {
 	Line   int64     `json:"line" doc:"Of the file, where the row begins, from 1."`
 	Reason string    `json:"reason"`
-	Values []*string `json:"values,omitempty" doc:"Left out where the line is no CSV."`
+	Values []*string `json:"values,omitempty" doc:"Null is NULL. Left out where the line is no CSV."`
+	Text   string    `json:"text,omitempty" doc:"The line as it is, where it is no CSV."`
 }
 
 // ImportEnd says what an import did.
@@ -67,8 +69,8 @@ func (c *Client) ExportTable(ctx context.Context, ref holdfast.BranchRef, ask Ta
 	return res.Body, nil
 }
 
-// ImportTable sends a CSV file and tells each row that was rejected.
-func (c *Client) ImportTable(ctx context.Context, ref holdfast.BranchRef, ask TableImport, file io.Reader, reject func(RejectedRow) error) (ImportEnd, error) {
+// ImportTable sends a CSV file and tells each row that was rejected, with the table's columns that its values belong to.
+func (c *Client) ImportTable(ctx context.Context, ref holdfast.BranchRef, ask TableImport, file io.Reader, reject func(columns []string, row RejectedRow) error) (ImportEnd, error) {
 	q := url.Values{"table": {ask.Table}, "delimiter": {ask.Delimiter}, "encoding": {ask.Encoding}, "no_header": {strconv.FormatBool(ask.NoHeader)},
 		"dry_run": {strconv.FormatBool(ask.DryRun)}, "rejects": {strconv.FormatBool(ask.Rejects)}, "map": ask.Map, "upsert": ask.Upsert}
 	res, err := c.upload(ctx, refPath(ImportTablePath, ref)+"?"+q.Encode(), LinesContentType, CSVContentType, file)
@@ -76,6 +78,7 @@ func (c *Client) ImportTable(ctx context.Context, ref holdfast.BranchRef, ask Ta
 		return ImportEnd{}, err
 	}
 	defer res.Body.Close()
+	var columns []string
 	for d := json.NewDecoder(res.Body); ; {
 		var e ImportEvent
 		if err := d.Decode(&e); err != nil {
@@ -89,8 +92,10 @@ func (c *Client) ImportTable(ctx context.Context, ref holdfast.BranchRef, ask Ta
 			return ImportEnd{}, e.Problem.Err()
 		case e.End != nil:
 			return *e.End, nil
+		case e.Columns != nil:
+			columns = e.Columns
 		case e.Reject != nil && reject != nil:
-			if err := reject(*e.Reject); err != nil {
+			if err := reject(columns, *e.Reject); err != nil {
 				return ImportEnd{}, err
 			}
 		}

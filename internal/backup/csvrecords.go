@@ -21,7 +21,8 @@ type csvRecords struct {
 	quoted []bool // whether it was written in quotes
 	fields [][]byte
 
-	resumes bool // after an error: skipLine finds the next record
+	raw     []byte // the record as it is in the file, or its beginning
+	resumes bool   // after an error: skipLine finds the next record
 }
 
 func newCSVRecords(r io.Reader, comma byte) *csvRecords {
@@ -31,6 +32,9 @@ func newCSVRecords(r io.Reader, comma byte) *csvRecords {
 // maxCSVRecord bounds a record: PostgreSQL takes no larger value, and a quote that is never closed must not fill the memory.
 const maxCSVRecord = 64 << 20
 
+// maxCSVRaw bounds what is kept of a record as it is in the file: enough to show a bad line.
+const maxCSVRaw = 64 << 10
+
 func (c *csvRecords) broken(format string, args ...any) error {
 	return &holdfast.Error{Kind: holdfast.Invalid, Message: fmt.Sprintf("line %d: ", c.line) + fmt.Sprintf(format, args...)}
 }
@@ -39,7 +43,7 @@ func (c *csvRecords) broken(format string, args ...any) error {
 func (c *csvRecords) next() ([][]byte, error) {
 	c.buf, c.ends, c.quoted, c.line = keepSmall(c.buf), c.ends[:0], c.quoted[:0], c.at
 	inQuotes, wasQuoted, any := false, false, false
-	c.resumes = false
+	c.resumes, c.raw = false, c.raw[:0]
 	for {
 		b, err := c.r.ReadByte()
 		if errors.Is(err, io.EOF) {
@@ -55,6 +59,9 @@ func (c *csvRecords) next() ([][]byte, error) {
 			return nil, err
 		}
 		any = true
+		if len(c.raw) < maxCSVRaw {
+			c.raw = append(c.raw, b)
+		}
 		if len(c.buf) > maxCSVRecord {
 			return nil, c.broken("the record is longer than %d MB: perhaps a quote is not closed", maxCSVRecord>>20)
 		}
@@ -65,7 +72,7 @@ func (c *csvRecords) next() ([][]byte, error) {
 		case inQuotes && b == '"':
 			if following, err := c.r.Peek(1); err == nil && following[0] == '"' {
 				_, _ = c.r.Discard(1) // it was just seen
-				c.buf = append(c.buf, '"')
+				c.buf, c.raw = append(c.buf, '"'), append(c.raw, '"')
 			} else {
 				inQuotes = false
 			}
@@ -101,7 +108,8 @@ func (c *csvRecords) next() ([][]byte, error) {
 // skipLine leaves the rest of a line that is no CSV.
 func (c *csvRecords) skipLine() error {
 	for {
-		_, err := c.r.ReadSlice('\n')
+		rest, err := c.r.ReadSlice('\n')
+		c.raw = append(c.raw, rest[:min(len(rest), max(0, maxCSVRaw-len(c.raw)))]...)
 		if errors.Is(err, bufio.ErrBufferFull) {
 			continue
 		}

@@ -18,6 +18,8 @@ type ImportRequest struct {
 	KeepOwners bool
 	KeepRights bool
 	Extension  func(ctx context.Context, name, schema string) error // see RestoreRequest
+	Free       int64                                                // bytes that the target's disk can still take; 0: not known
+	Looked     func(Preflight)                                      // unless nil: told what was found before anything is brought over
 	Progress   Progress
 }
 
@@ -37,16 +39,14 @@ func (t Tools) Import(ctx context.Context, req ImportRequest) (ImportReport, err
 	var report ImportReport
 	req.Progress.step("looking at "+req.From.Name, 0, 0, "")
 	var err error
-	if report.Preflight, err = t.Preflight(ctx, req.From, req.To); err != nil {
+	if report.Preflight, err = t.Preflight(ctx, req.From, req.To, req.Free); err != nil {
 		return report, err
 	}
-	if problems := report.Preflight.Problems(); len(problems) > 0 {
-		first := problems[0]
-		message := fmt.Sprintf("%s cannot be imported: %s", req.From.Name, first.Detail)
-		if len(first.Items) > 0 {
-			message += " (" + strings.Join(first.Items[:min(3, len(first.Items))], ", ") + ")"
-		}
-		return report, &holdfast.Error{Kind: holdfast.Precondition, Message: message, Hint: first.Hint}
+	if req.Looked != nil {
+		req.Looked(report.Preflight)
+	}
+	if err := report.Preflight.Err(req.From.Name); err != nil {
+		return report, err
 	}
 	s, err := openSnapshot(ctx, req.From, nil, 0)
 	if err != nil {

@@ -52,9 +52,26 @@ func (p Preflight) Problems() []Finding {
 	return slices.DeleteFunc(slices.Clone(p.Findings), func(f Finding) bool { return f.State != Failed })
 }
 
+// Err refuses an import of the named database for its problems; nil where there are none.
+func (p Preflight) Err(name string) error {
+	problems := p.Problems()
+	if len(problems) == 0 {
+		return nil
+	}
+	var all []string
+	for _, f := range problems {
+		text := f.Detail
+		if len(f.Items) > 0 {
+			text += " (" + strings.Join(f.Items[:min(3, len(f.Items))], ", ") + ")"
+		}
+		all = append(all, text)
+	}
+	return &holdfast.Error{Kind: holdfast.Precondition, Message: name + " cannot be imported: " + strings.Join(all, "; "), Hint: problems[0].Hint}
+}
+
 // Preflight looks at a foreign database and at an empty one, and says whether the first can be brought into the second: version,
-// snapshot, extensions, size, privileges, encoding. It changes nothing.
-func (t Tools) Preflight(ctx context.Context, from, to Database) (Preflight, error) {
+// snapshot, extensions, size (free is what the second's disk can still take; 0: not known), privileges, encoding. It changes nothing.
+func (t Tools) Preflight(ctx context.Context, from, to Database, free int64) (Preflight, error) {
 	source, err := from.session(ctx)
 	if err != nil {
 		return Preflight{}, err
@@ -70,7 +87,7 @@ func (t Tools) Preflight(ctx context.Context, from, to Database) (Preflight, err
 		func() (Finding, error) { return t.checkVersions(ctx, p.Server, serverOf(target)) },
 		func() (Finding, error) { return checkSnapshot(ctx, from) },
 		func() (Finding, error) { return checkExtensions(ctx, source, target) },
-		func() (Finding, error) { return p.checkSize(ctx, source) },
+		func() (Finding, error) { return p.checkSize(ctx, source, free) },
 		func() (Finding, error) { return checkPrivileges(ctx, source) },
 		func() (Finding, error) { return checkEncoding(ctx, source, target) },
 		func() (Finding, error) {
@@ -159,7 +176,7 @@ func checkExtensions(ctx context.Context, source, target *pgx.Conn) (Finding, er
 	return f, nil
 }
 
-func (p *Preflight) checkSize(ctx context.Context, conn *pgx.Conn) (Finding, error) {
+func (p *Preflight) checkSize(ctx context.Context, conn *pgx.Conn, free int64) (Finding, error) {
 	tables, err := readTables(ctx, conn)
 	if err != nil {
 		return Finding{}, err
@@ -168,7 +185,12 @@ func (p *Preflight) checkSize(ctx context.Context, conn *pgx.Conn) (Finding, err
 	for _, t := range holders(tables) {
 		p.Bytes += t.Bytes
 	}
-	return Finding{Check: "size", State: Passed, Detail: fmt.Sprintf("%d tables with %d MB on disk, indexes included", p.Tables, p.Bytes>>20)}, nil
+	f := Finding{Check: "size", State: Passed, Detail: fmt.Sprintf("%d tables with %d MB on disk, indexes included", p.Tables, p.Bytes>>20)}
+	if free > 0 && p.Bytes > free {
+		f.State, f.Hint = Failed, "free space on the disk of the data directory, or drop what is not needed before the import"
+		f.Detail += fmt.Sprintf(", and %d MB are free here", free>>20)
+	}
+	return f, nil
 }
 
 // checkPrivileges names what our role cannot read: an import that lacks a part is none.

@@ -40,6 +40,9 @@ type HookResult struct {
 	Name   string
 	Err    error // nil: it passed
 	Detail string
+	Output []string // lines of it
+
+	Skipped bool // it was not run; the detail says why
 }
 
 // ProofRequest says what is to be proved, and where.
@@ -112,7 +115,13 @@ func (r *Report) check(ctx context.Context, req *ProofRequest) error {
 		for _, h := range req.Restored(ctx) {
 			f := Finding{Check: "hook: " + h.Name, State: Passed, Detail: h.Detail}
 			if h.Err != nil {
-				f.State, f.Detail = Failed, h.Err.Error()
+				f.State, f.Detail, f.Hint = Failed, h.Err.Error(), holdfast.HintOf(h.Err)
+			}
+			if h.Skipped {
+				f.State = Skipped
+			}
+			for _, line := range h.Output {
+				f.item("%s", line)
 			}
 			r.Findings = append(r.Findings, f)
 		}

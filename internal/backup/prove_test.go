@@ -189,13 +189,13 @@ func TestAForeignDatabaseIsImported(t *testing.T) {
 func TestAnImportIsRefusedForWhatCannotBeRead(t *testing.T) {
 	server := pgtest.Start(t)
 	from, to := server.Database(t), server.Database(t)
-	run(t, from, `CREATE TABLE open (a integer); GRANT SELECT ON open TO `+pgtest.Owner+`; CREATE TABLE closed (a integer); CREATE SCHEMA hidden; CREATE TABLE hidden.t (a integer); CREATE SEQUENCE s;
+	run(t, from, `CREATE TABLE open (a integer); INSERT INTO open VALUES (1); GRANT SELECT ON open TO `+pgtest.Owner+`; CREATE TABLE closed (a integer); CREATE SCHEMA hidden; CREATE TABLE hidden.t (a integer); CREATE SEQUENCE s;
 		CREATE TABLE filtered (a integer); GRANT SELECT ON filtered TO `+pgtest.Owner+`; ALTER TABLE filtered ENABLE ROW LEVEL SECURITY; SELECT lo_create(0)`)
 	owner, err := backup.ParseDatabase(from.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := tools(t).Preflight(t.Context(), owner, database(to))
+	p, err := tools(t).Preflight(t.Context(), owner, database(to), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -208,6 +208,13 @@ func TestAnImportIsRefusedForWhatCannotBeRead(t *testing.T) {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is missing in:\n%s", want, got)
 		}
+	}
+	small, err := tools(t).Preflight(t.Context(), owner, database(to), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := small.Err("elsewhere"); !strings.Contains(err.Error(), "are free here; not everything can be read") {
+		t.Errorf("a small disk gave %v", err)
 	}
 	if strings.Contains(got, "open") {
 		t.Errorf("too much is named:\n%s", got)

@@ -103,6 +103,9 @@ func TestBadRowsAreToldAndTheOthersKept(t *testing.T) {
 	var lines []int64
 	ask.Reject = func(r backup.RejectedRow) error {
 		lines = append(lines, r.Line)
+		if r.Line == 6 && (r.Values != nil || r.Text != `broken "line,b,c`) {
+			t.Errorf("line 6 is %+v", r)
+		}
 		if r.Line == 3 && (len(r.Values) != 3 || *r.Values[1] != "two\nlines" || !strings.Contains(r.Reason, "numeric")) {
 			t.Errorf("line 3 is %+v", r)
 		}
@@ -121,6 +124,31 @@ func TestBadRowsAreToldAndTheOthersKept(t *testing.T) {
 		if n := pgtest.Value[int64](t, conn, "SELECT count(*) FROM items"); dry && n != 0 || !dry && n != 3 {
 			t.Errorf("dry %v: %d rows", dry, n)
 		}
+	}
+}
+
+// A file of rejected rows has two columns before the table's own; mended, it is imported as it is, and NULL and the empty text stay apart.
+func TestAMendedFileOfRejectedRowsIsImportedAsItIs(t *testing.T) {
+	db := pgtest.Start(t).Database(t)
+	conn := db.ConnectOwner(t)
+	pgtest.Exec(t, conn, "CREATE TABLE items (id int PRIMARY KEY, name text, note text)")
+	var columns []string
+	ask := backup.TableImport{Table: "items", Map: map[string]string{"number": "id", "internal": ""}, Begun: func(names []string) { columns = names }}
+	imported(t, db, ask, "note,internal,number,name\n,x,1,\"\"\n")
+	if got := strings.Join(columns, " "); got != "note id name" {
+		t.Errorf("the file's columns are %q", got)
+	}
+	const mended = "holdfast_line,holdfast_reason,note,id,name\n2,\"invalid, they say\",,2,\"\"\n\n4,why,\"\",3,\n"
+	if done := imported(t, db, backup.TableImport{Table: "items"}, mended); done.Rows != 2 {
+		t.Errorf("got %+v", done)
+	}
+	const all = `SELECT string_agg(id || coalesce('<' || name || '>', 'NULL') || coalesce('<' || note || '>', 'NULL'), ' ' ORDER BY id) FROM items`
+	if got := pgtest.Value[string](t, conn, all); got != "1<>NULL 2<>NULL 3NULL<>" {
+		t.Errorf("got %s", got)
+	}
+	ask = backup.TableImport{Database: database(db), Table: "items", Upsert: []string{"id"}, Map: map[string]string{"old": "", "id": ""}}
+	if _, err := backup.ImportTable(t.Context(), ask, strings.NewReader("old,id\n1,2\n")); holdfast.KindOf(err) != holdfast.Invalid {
+		t.Errorf("a file without a column gave %v", err)
 	}
 }
 

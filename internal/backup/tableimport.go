@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,10 +20,13 @@ import (
 type TableImport struct {
 	Database Database
 	Table    string            // as in SQL: public.orders
-	Map      map[string]string // column of the file to column of the table; those that are not named keep their name
+	Map      map[string]string // column of the file to column of the table, or to "": it is left out; those that are not named keep their name
 	Upsert   []string          // columns of a unique key: a row that is there is changed; empty: every row is new
 	DryRun   bool              // everything is tried, and then taken back
 	CSVStyle
+
+	// Begun, unless nil, is told before the first row which columns of the table the file brings, in the order of a rejected row's values.
+	Begun func(columns []string)
 
 	// Reject is told the rows that the table does not take, in the file's order, and the others are kept. Nil: the first such row ends the import,
 	// and nothing is kept.
@@ -34,6 +38,7 @@ type RejectedRow struct {
 	Line   int64 // of the file, where the row begins, from 1
 	Reason string
 	Values []*string // nil where the line is no CSV
+	Text   string    // of such a line
 }
 
 // TableImported is what an import did.
@@ -51,9 +56,10 @@ const (
 type tableImport struct {
 	ask    TableImport
 	conn   *pgx.Conn
-	copy   string // takes a batch
-	merge  string // moves it from the stage to the table; empty: the copy went there
-	keys   []int  // the fields of the file that are the upsert key
+	copy   string       // takes a batch
+	merge  string       // moves it from the stage to the table; empty: the copy went there
+	skip   map[int]bool // the fields of the file that are left out
+	keys   []int        // the fields that are the upsert key, counted without those
 	seen   map[string]bool
 	result TableImported
 
@@ -98,6 +104,9 @@ func ImportTable(ctx context.Context, ask TableImport, r io.Reader) (TableImport
 	if err := x.prepare(ctx, t, columns); err != nil {
 		return TableImported{}, err
 	}
+	if ask.Begun != nil {
+		ask.Begun(columnNames(columns))
+	}
 	if err := x.rows(ctx, records, len(columns)); err != nil {
 		return TableImported{}, err
 	}
@@ -111,6 +120,14 @@ func ImportTable(ctx context.Context, ask TableImport, r io.Reader) (TableImport
 		return TableImported{}, fmt.Errorf("commit the import: %w", explainConflict(err))
 	}
 	return x.result, nil
+}
+
+func columnNames(columns []relationColumn) []string {
+	names := make([]string, len(columns))
+	for i, c := range columns {
+		names[i] = c.name
+	}
+	return names
 }
 
 // header reads the first line and says which column of the table each field is.
@@ -146,13 +163,23 @@ func (x *tableImport) mapped(names []string, t relation) ([]relationColumn, erro
 	}
 	used := map[string]bool{}
 	at := map[string]int{}
+	x.skip = map[int]bool{}
 	var columns []relationColumn
 	for i, name := range names {
-		to := name
-		if other, given := x.ask.Map[name]; given {
-			to, used[name] = other, true
+		to, given := x.ask.Map[name]
+		used[name] = given
+		if given && to == "" {
+			x.skip[i] = true
+			continue
+		}
+		if !given {
+			to = name
 		}
 		c, err := t.column(to)
+		if err != nil && !given && (name == holdfast.RejectedLine || name == holdfast.RejectedReason) {
+			x.skip[i] = true
+			continue
+		}
 		if err != nil {
 			return nil, invalid("%s has no column %q", t.name, to)
 		}
@@ -162,8 +189,11 @@ func (x *tableImport) mapped(names []string, t relation) ([]relationColumn, erro
 		if _, twice := at[to]; twice {
 			return nil, invalid("two columns of the file are the column %q of %s", to, t.name)
 		}
-		at[to] = i
+		at[to] = len(columns)
 		columns = append(columns, c)
+	}
+	if len(columns) == 0 {
+		return nil, invalid("no column of the file is one of %s", t.name)
 	}
 	for name := range x.ask.Map {
 		if !used[name] {
@@ -232,16 +262,19 @@ func (x *tableImport) rows(ctx context.Context, records *csvRecords, columns int
 				return err
 			}
 			reason := strings.TrimPrefix(err.Error(), fmt.Sprintf("line %d: ", records.line))
-			if err := x.reject(RejectedRow{Line: records.line, Reason: reason}); err != nil {
+			if err := records.skipLine(); err != nil {
 				return err
 			}
-			if err := records.skipLine(); err != nil {
+			if err := x.reject(RejectedRow{Line: records.line, Reason: reason, Text: validText(bytes.TrimRight(records.raw, "\r\n"))}); err != nil {
 				return err
 			}
 			continue
 		}
-		if len(fields) == 1 && fields[0] == nil && columns > 1 {
+		if len(fields) == 1 && fields[0] == nil && columns+len(x.skip) > 1 {
 			continue // an empty line
+		}
+		if len(x.skip) > 0 {
+			fields = x.without(fields)
 		}
 		if len(fields) != columns {
 			if err := x.flush(ctx); err != nil {
@@ -257,6 +290,17 @@ func (x *tableImport) rows(ctx context.Context, records *csvRecords, columns int
 			return err
 		}
 	}
+}
+
+// without takes the fields that are left out from a record.
+func (x *tableImport) without(fields [][]byte) [][]byte {
+	kept := fields[:0]
+	for i, f := range fields {
+		if !x.skip[i] {
+			kept = append(kept, f)
+		}
+	}
+	return kept
 }
 
 func (x *tableImport) add(ctx context.Context, line int64, fields [][]byte) error {
@@ -396,11 +440,13 @@ func (x *tableImport) reject(row RejectedRow) error {
 	return x.ask.Reject(row)
 }
 
+func validText(b []byte) string { return strings.ToValidUTF8(string(b), "\ufffd") }
+
 func texts(fields [][]byte) []*string {
 	out := make([]*string, len(fields))
 	for i, f := range fields {
 		if f != nil {
-			text := strings.ToValidUTF8(string(f), "\ufffd")
+			text := validText(f)
 			out[i] = &text
 		}
 	}

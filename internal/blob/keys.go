@@ -17,6 +17,9 @@ import (
 type Keys struct {
 	recipients []age.Recipient
 	identities []age.Identity
+
+	recipientNames []string // as text
+	sealKeys       [][]byte // one made from each identity
 }
 
 // NewKey makes a key: the recipient, age1..., which may be known, and the identity, AGE-SECRET-KEY-1..., without which nothing can be read.
@@ -37,14 +40,14 @@ func ParseKeys(recipients, identities string) (Keys, error) {
 		if err != nil {
 			return Keys{}, &holdfast.Error{Kind: holdfast.Invalid, Message: fmt.Sprintf("line %d of the recipients is not an age recipient", n), Hint: "a recipient looks like age1..."}
 		}
-		k.recipients = append(k.recipients, parsed...)
+		k.recipients, k.recipientNames = append(k.recipients, parsed...), append(k.recipientNames, line)
 	}
 	for n, line := range keyLines(identities) {
 		parsed, err := age.ParseIdentities(strings.NewReader(line))
 		if err != nil {
 			return Keys{}, &holdfast.Error{Kind: holdfast.Invalid, Message: fmt.Sprintf("line %d of the identities is not an age identity", n), Hint: "an identity looks like AGE-SECRET-KEY-1..."}
 		}
-		k.identities = append(k.identities, parsed...)
+		k.identities, k.sealKeys = append(k.identities, parsed...), append(k.sealKeys, sealKey(line))
 	}
 	if len(k.recipients) > 0 {
 		// Recipients of different strength cannot be mixed; better said now than at the first object.

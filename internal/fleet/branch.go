@@ -22,7 +22,10 @@ type branch struct {
 
 	lastUse atomic.Int64 // nanoseconds since 1970: the last client byte, or coming and going of a session
 	waiting atomic.Int32 // callers who wait for it to be awake
-	lookup  roleLookup
+
+	received, sent atomic.Uint64 // bytes of clients
+
+	lookup roleLookup
 
 	mu            sync.Mutex
 	spec          Spec

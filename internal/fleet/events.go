@@ -59,6 +59,15 @@ func (s *Subscription) Next(ctx context.Context) (Event, error) {
 	}
 }
 
+// Drain takes the events that are there, without waiting.
+func (s *Subscription) Drain() []Event {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := s.queue
+	s.queue = nil
+	return all
+}
+
 // Close ends the subscription.
 func (s *Subscription) Close() error {
 	s.fleet.mu.Lock()

@@ -54,6 +54,9 @@ type Hooks struct {
 	// Rest is called before the server is stopped for a while, whatever for: it takes the sessions off that can wait without a server
 	// process. Those that it leaves are ended. An error keeps the branch awake, except where the stop was insisted on.
 	Rest func(ctx context.Context, id holdfast.BranchID) error
+	// MayWake is asked before a sleeping branch is woken, whoever wants it. It is called under locks: it must not wait, nor call the Fleet. An
+	// error keeps the branch asleep, and whoever wanted it gets it.
+	MayWake func(id holdfast.BranchID) error
 }
 
 // A server that dies more than crashLimit times within crashWindow is left stopped.

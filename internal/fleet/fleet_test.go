@@ -34,8 +34,8 @@ func TestCreateWakeSleepRemove(t *testing.T) {
 	if y.kept(t) != 7 {
 		t.Error("what was prepared is not there")
 	}
-	if size, err := y.Size(t.Context(), id); err != nil || size < 10<<20 {
-		t.Errorf("its size is %d, %v", size, err)
+	if used, err := y.Usage(t.Context(), id); err != nil || used.Physical < 10<<20 {
+		t.Errorf("its size is %+v, %v", used, err)
 	}
 	for range 2 {
 		if err := y.Sleep(t.Context(), id, false); err != nil {

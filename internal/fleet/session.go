@@ -113,6 +113,12 @@ func (s *Session) Dial(ctx context.Context) (net.Conn, error) {
 // Touch says that the client has sent something: the branch is in use.
 func (s *Session) Touch() { s.branch.touch() }
 
+// Carried counts bytes from the client and to it.
+func (s *Session) Carried(received, sent int) {
+	s.branch.received.Add(uint64(received))
+	s.branch.sent.Add(uint64(sent))
+}
+
 // Release gives the place back. A second Release does nothing.
 func (s *Session) Release() { s.once.Do(s.branch.leave) }
 

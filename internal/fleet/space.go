@@ -44,9 +44,18 @@ func died(log []string) error {
 	return e
 }
 
-func (f *Fleet) nearlyFull() bool {
+// Free is how many bytes the servers' disk can still take.
+func (f *Fleet) Free() (int64, error) {
 	var stat unix.Statfs_t
-	return unix.Statfs(f.config.Root, &stat) == nil && int64(stat.Bavail)*stat.Bsize < walSegment
+	if err := unix.Statfs(f.config.Root, &stat); err != nil {
+		return 0, fmt.Errorf("look at the disk of %s: %w", f.config.Root, err)
+	}
+	return int64(stat.Bavail) * stat.Bsize, nil
+}
+
+func (f *Fleet) nearlyFull() bool {
+	free, err := f.Free()
+	return err == nil && free < walSegment
 }
 
 func isReadOnly(err error) bool { return errors.Is(err, syscall.EROFS) }

@@ -2,14 +2,14 @@ package fleet
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
-	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/postgres"
+	"github.com/holdfast/holdfast/internal/volume"
 )
 
 // Status is what a branch's server does now.
@@ -25,6 +25,8 @@ type Status struct {
 	Log    []string
 	// RestartNeeded: a setting waits for a restart.
 	RestartNeeded bool
+	// Received and Sent are bytes from and to clients since the Fleet was opened.
+	Received, Sent uint64
 	// Replaced: the running server's program was replaced on disk, as by a package upgrade. The next sleep or restart mends it.
 	Replaced bool
 }
@@ -42,6 +44,7 @@ func (f *Fleet) Status(id holdfast.BranchID) (Status, error) {
 	if nanoseconds := b.lastUse.Load(); nanoseconds != 0 {
 		s.LastUse = time.Unix(0, nanoseconds)
 	}
+	s.Received, s.Sent = b.received.Load(), b.sent.Load()
 	if server != nil {
 		s.Version = server.Installation().Version
 		s.Replaced = s.Activity == holdfast.Awake && server.Replaced()
@@ -58,41 +61,59 @@ func (f *Fleet) Log(id holdfast.BranchID, n int) ([]string, error) {
 	return server.LastLog(n), nil
 }
 
-// Size adds up what a branch's files occupy, in bytes. Blocks that a copy-on-write clone shares are counted in full. It
-// reads every directory entry, so it is not for every moment.
-func (f *Fleet) Size(ctx context.Context, id holdfast.BranchID) (int64, error) {
+// Usage measures a branch's directory. It looks at every file, so it is not for every moment.
+func (f *Fleet) Usage(ctx context.Context, id holdfast.BranchID) (volume.Usage, error) {
 	b, err := f.find(id)
 	if err != nil {
-		return 0, err
+		return volume.Usage{}, err
 	}
 	b.mu.Lock()
 	dir := f.Dir(b.spec)
 	b.mu.Unlock()
-	var size int64
-	err = filepath.WalkDir(dir, func(_ string, entry fs.DirEntry, err error) error {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if errors.Is(err, fs.ErrNotExist) { // a running server removes files
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		info, err := entry.Info()
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if stat, ok := info.Sys().(*syscall.Stat_t); ok {
-			size += stat.Blocks * 512
-		}
-		return nil
-	})
-	if err != nil {
-		return 0, fmt.Errorf("measure the branch: %w", err)
+	v := f.config.Volume
+	if v == nil {
+		v = &volume.Volume{} // one that shares no blocks
 	}
-	return size, nil
+	return v.Usage(ctx, dir)
+}
+
+// Started says since when a branch's server has been running, to the second and never too early; zero: it does not run.
+func (f *Fleet) Started(id holdfast.BranchID) (time.Time, error) {
+	server, err := f.Server(id)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return server.Started()
+}
+
+// Position says how far a branch's WAL goes, and of which server that is: a data directory that took the place of another one, and a timeline that
+// branched off, have another. It wakes nothing and is no use of the branch. It is ErrAsleep while the server starts or stops.
+func (f *Fleet) Position(ctx context.Context, id holdfast.BranchID) (server string, at holdfast.LSN, err error) {
+	b, err := f.find(id)
+	if err != nil {
+		return "", 0, err
+	}
+	pg, err := b.serverOrError(f)
+	if err != nil {
+		return "", 0, err
+	}
+	b.mu.Lock()
+	activity, busy := b.activity, b.task != nil
+	b.mu.Unlock()
+	if busy || activity != holdfast.Awake && activity != holdfast.Asleep {
+		return "", 0, ErrAsleep
+	}
+	var stat unix.Stat_t
+	if err := unix.Stat(pg.DataDir(), &stat); err != nil {
+		return "", 0, fmt.Errorf("look at the data directory: %w", err)
+	}
+	timeline := uint32(0)
+	if activity == holdfast.Awake {
+		timeline, at, err = pg.Position(ctx)
+	} else {
+		var control postgres.Control
+		control, err = pg.Control(ctx)
+		timeline, at = control.Timeline, control.Checkpoint
+	}
+	return fmt.Sprintf("%d/%d", stat.Ino, timeline), at, err
 }

@@ -56,6 +56,11 @@ func (f *Fleet) wakeTask(b *branch) (*task, error) {
 	case f.draining.Load():
 		return nil, errClosed()
 	}
+	if may := f.config.Hooks.MayWake; may != nil {
+		if err := may(b.id); err != nil {
+			return nil, err
+		}
+	}
 	t := b.register()
 	t.wakes = true
 	b.setLocked(holdfast.Waking, nil)

@@ -36,6 +36,8 @@ type Session interface {
 	Dial(ctx context.Context) (net.Conn, error)
 	// Touch says that a byte of the client has arrived. It is called for each piece of data, so it must be cheap.
 	Touch()
+	// Carried counts bytes from the client and to it, once for each piece as well.
+	Carried(received, sent int)
 	// Release ends the hold. It is called once.
 	Release()
 }

@@ -52,6 +52,7 @@ var states = map[holdfast.Kind]string{
 	holdfast.Timeout:         "57P03",
 	holdfast.Canceled:        "57P03",
 	holdfast.Corrupt:         "XX001", // data_corrupted
+	holdfast.Exhausted:       "53400", // configuration_limit_exceeded
 }
 
 // refusalOf is the answer to an error on the way to a branch, for a client that has proved who it is. The cause of an error

@@ -126,6 +126,7 @@ func (s *session) toServer(ctx context.Context, p []byte) error {
 		l = s.link.Load()
 	}
 	l.wake.Touch()
+	l.wake.Carried(len(p), 0)
 	if !s.busy.Load() {
 		s.busy.Store(true)
 	}
@@ -186,6 +187,7 @@ func (s *session) downstream(ctx context.Context, f *frames) {
 				n = first
 			}
 			s.branch.bytesOut.Add(uint64(n))
+			l.wake.Carried(0, n)
 			if _, err := client.Write(p[:n]); err != nil {
 				return
 			}

@@ -47,7 +47,7 @@ type branchServer struct {
 	mu        sync.Mutex
 	verifiers map[string]holdfast.Verifier
 
-	acquired, held, touched atomic.Int64
+	acquired, held, touched, received, sent atomic.Int64
 }
 
 func (b *branchServer) Acquire(ctx context.Context, ref holdfast.BranchRef) (gateway.Session, error) {
@@ -92,6 +92,11 @@ func (h *holding) Dial(ctx context.Context) (net.Conn, error) {
 }
 
 func (h *holding) Touch() { h.branch.touched.Add(1) }
+
+func (h *holding) Carried(received, sent int) {
+	h.branch.received.Add(int64(received))
+	h.branch.sent.Add(int64(sent))
+}
 
 func (h *holding) Release() {
 	if h.released.Swap(true) {

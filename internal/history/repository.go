@@ -123,6 +123,12 @@ func Scan(ctx context.Context, locations []Location) ([]Found, error) {
 	return found, nil
 }
 
+// Encrypted encrypts what is put at a place, the history of each branch with a key of its own that Erase destroys. It is for places that hold other
+// things as well: those are encrypted with the keys alone.
+func Encrypted(place blob.Location, keys blob.Keys) blob.Location {
+	return blob.NewEncryptedFolders(place, branchesFolder, keys)
+}
+
 // IsEncrypted looks at what a location holds, which must not be wrapped for decryption. A location without any history is NotFound.
 func IsEncrypted(ctx context.Context, l Location) (bool, error) {
 	for info, err := range l.List(ctx, branchesFolder) {
@@ -189,11 +195,17 @@ func scanBranch(ctx context.Context, m mirror, id holdfast.BranchID) (Found, err
 	return f, nil
 }
 
-// Erase removes everything that the locations hold of a branch, its history included, for good. No archive of the branch may be open.
+// Erase removes everything that the locations hold of a branch, its history included, for good. The keys go first: what cannot be removed
+// after that is unreadable. No archive of the branch may be open.
 func Erase(ctx context.Context, locations []Location, id holdfast.BranchID) error {
 	m := mirror(locations)
 	return m.each(ctx, func(ctx context.Context, l Location) error {
 		var errs []error
+		for _, key := range blob.FolderKeys(strings.TrimSuffix(objects{id}.folder(), "/")) {
+			if err := l.Delete(ctx, key); err != nil {
+				return fmt.Errorf("destroy the key of branch %s at %s: %w", id, l.Name, err)
+			}
+		}
 		for info, err := range l.List(ctx, objects{id}.folder()) {
 			if err != nil {
 				errs = append(errs, err)

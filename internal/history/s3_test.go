@@ -35,7 +35,7 @@ func (b *bucket) location(name string, key blob.Keys) Location {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return Location{Name: name, Location: blob.NewRetried(blob.NewEncrypted(s3, key), blob.Backoff{Tries: 3, First: 10 * time.Millisecond, Most: 50 * time.Millisecond}, "")}
+	return Location{Name: name, Location: blob.NewRetried(Encrypted(s3, key), blob.Backoff{Tries: 3, First: 10 * time.Millisecond, Most: 50 * time.Millisecond}, "")}
 }
 
 func newKeys(t *testing.T) blob.Keys {

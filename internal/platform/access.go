@@ -104,6 +104,18 @@ func checkQuery(who holdfast.Principal, b store.Branch, write bool) error {
 	return checkBranch(who, b, holdfast.MayWrite)
 }
 
+// checkEdit refuses who may not edit rows of a branch by hand: it takes the right to write them, and on production to have asked for it lately
+// (open), so that nobody does it in passing.
+func checkEdit(who holdfast.Principal, b store.Branch, open bool) error {
+	if err := checkQuery(who, b, true); err != nil {
+		return err
+	}
+	if b.Environment == holdfast.Production && !open {
+		return &holdfast.Error{Kind: holdfast.Precondition, Message: "the rows of " + b.Ref().String() + " are for reading until you ask to edit them", Hint: "choose Edit again: it holds for 15 minutes"}
+	}
+	return nil
+}
+
 // checkCopy refuses who may not have a copy of the branch's data. A copy of production shows production: it takes the sight of its rows,
 // unless it is masked or has none.
 func checkCopy(who holdfast.Principal, from store.Branch, ask NewBranch) error {
@@ -178,9 +190,9 @@ func checkPublish(who holdfast.Principal, production store.Branch) error {
 	return checkBranch(who, production, holdfast.MayAdmin)
 }
 
-// checkHooks refuses who may not set what is run at a rehearsal. A command runs on this machine, and an address in a private network is
+// checkHooks refuses who may not set what is run on a copy of production: at a rehearsal, when a backup is proved. A command runs on this machine, and an address in a private network is
 // asked from it: both are for whom the installation belongs to.
-func checkHooks(who holdfast.Principal, p store.Project, old, hooks holdfast.PublishHooks) error {
+func checkHooks(who holdfast.Principal, p store.Project, old, hooks holdfast.Hooks) error {
 	if err := checkProject(who, p, holdfast.MayAdmin); err != nil {
 		return err
 	}

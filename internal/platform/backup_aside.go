@@ -17,6 +17,11 @@ type swapBackInput struct {
 	Kept     string // what the present one becomes
 }
 
+// keptName is a name for a database that is kept aside, which no other has: whether it is there says whether a swap was done.
+func (p *Platform) keptName(why string) string {
+	return "before_" + why + "_" + p.now().UTC().Format(holdfast.BackupTimeLayout) + "_" + newID("x")[2:8]
+}
+
 // UndoRestoreBackup puts back the database that the newest restore of a backup replaced. What the branch has now is kept for a week in turn.
 func (p *Platform) UndoRestoreBackup(ctx context.Context, who holdfast.Principal, ref holdfast.BranchRef, confirm string) (holdfast.Job, error) {
 	b, err := p.findBranch(ctx, who, ref, holdfast.MayWrite)
@@ -33,7 +38,7 @@ func (p *Platform) UndoRestoreBackup(ctx context.Context, who holdfast.Principal
 	if len(kept) == 0 {
 		return holdfast.Job{}, &holdfast.Error{Kind: holdfast.Precondition, Message: "no restore of a backup into " + ref.String() + " can be undone", Hint: "what was there before is kept for seven days"}
 	}
-	input := swapBackInput{BranchID: b.ID, Database: kept[0].Database, Kept: "before_undo_" + p.now().UTC().Format(holdfast.BackupTimeLayout)}
+	input := swapBackInput{BranchID: b.ID, Database: kept[0].Database, Kept: p.keptName("undo")}
 	return p.startOn(ctx, who, b, swapBackJob, input, "backup.restore_undo", map[string]any{"database": input.Database})
 }
 

@@ -49,11 +49,19 @@ func TestAForeignDatabaseIsImportedIntoAnEmptyBranch(t *testing.T) {
 	p := newHome(t).open(t)
 	create(t, p, NewProject{Name: "shop"})
 	production := ref(t, "shop/production")
-	if _, err := p.ImportDatabase(t.Context(), admin, production, foreign.URL()); holdfast.KindOf(err) != holdfast.NotAllowed {
+	if _, err := p.ImportDatabase(t.Context(), admin, production, foreign.URL(), false); holdfast.KindOf(err) != holdfast.NotAllowed {
 		t.Errorf("a socket of the server's machine gave %v", err)
 	}
 	address := overNetwork(t, foreign)
-	job, err := p.ImportDatabase(t.Context(), admin, production, address)
+	job, err := p.ImportDatabase(t.Context(), admin, production, address, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	looked, err := jobResult[importResult](t, p, job)
+	if err != nil || !looked.Check || len(looked.Report.Preflight.Problems()) != 0 || looked.Report.Preflight.Tables != 2 || len(looked.Report.Tables) != 0 {
+		t.Errorf("looking gave %+v, %v", looked, err)
+	}
+	job, err = p.ImportDatabase(t.Context(), admin, production, address, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +72,7 @@ func TestAForeignDatabaseIsImportedIntoAnEmptyBranch(t *testing.T) {
 	if got := ordersOf(t, p, "shop/production"); got != "100 5050" || len(result.Report.Tables) != 2 {
 		t.Errorf("orders are %s, %+v", got, result)
 	}
-	if job, err = p.ImportDatabase(t.Context(), admin, production, address); err == nil {
+	if job, err = p.ImportDatabase(t.Context(), admin, production, address, false); err == nil {
 		_, err = p.jobs.wait(t.Context(), job.ID)
 	}
 	if holdfast.KindOf(err) != holdfast.Conflict {
@@ -76,7 +84,7 @@ func TestAForeignDatabaseIsImportedIntoAnEmptyBranch(t *testing.T) {
 	}
 	u.User = url.UserPassword(pgtest.Owner, "wr0ng-secret")
 	wrong := u.String()
-	if job, err = p.ImportDatabase(t.Context(), admin, ref(t, "shop/development"), wrong); err == nil {
+	if job, err = p.ImportDatabase(t.Context(), admin, ref(t, "shop/development"), wrong, false); err == nil {
 		_, err = p.jobs.wait(t.Context(), job.ID)
 	}
 	if err == nil || strings.Contains(err.Error(), "wr0ng-secret") {

@@ -105,7 +105,7 @@ func (p *Platform) RestoreBackup(ctx context.Context, who holdfast.Principal, as
 	}
 	input.BranchID = target.ID
 	suffix := newID("x")[2:12]
-	input.Aside, input.Kept = "restoring_"+suffix, "before_restore_"+p.now().UTC().Format(holdfast.BackupTimeLayout)
+	input.Aside, input.Kept = "restoring_"+suffix, p.keptName("restore")
 	if ask.Backup == "" {
 		input.Scratch = newBranch{ID: holdfast.BranchID(newID("br")), Name: "scratch_" + suffix, Password: newPassword()}
 	}
@@ -283,7 +283,10 @@ func (x *restoringBackup) prove(ctx context.Context, b store.Branch, role, passw
 		return err
 	}
 	x.result.Checks, x.result.Missing = report.Findings, report.Notes
-	return failedChecks(report)
+	if err := failedChecks(report); err != nil {
+		return fmt.Errorf("what was restored aside took no place, and nothing was replaced: %w", err)
+	}
+	return nil
 }
 
 func tryLogin(ctx context.Context, db backup.Database) error {
@@ -294,7 +297,7 @@ func tryLogin(ctx context.Context, db backup.Database) error {
 	return conn.Close(ctx)
 }
 
-// failedChecks is the error of a report that did not pass.
+// failedChecks is the error of a report that did not pass: the first check that failed.
 func failedChecks(report backup.Report) error {
 	if report.Passed {
 		return nil
@@ -305,7 +308,7 @@ func failedChecks(report backup.Report) error {
 			if len(f.Items) > 0 {
 				detail += ": " + strings.Join(f.Items[:min(3, len(f.Items))], "; ")
 			}
-			return &holdfast.Error{Kind: holdfast.Precondition, Message: "what was restored aside did not pass the check of " + f.Check + ", and nothing was replaced: " + detail, Hint: f.Hint}
+			return &holdfast.Error{Kind: holdfast.Precondition, Message: "it did not pass the check of " + f.Check + ": " + detail, Hint: f.Hint}
 		}
 	}
 	return nil

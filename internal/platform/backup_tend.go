@@ -27,8 +27,6 @@ const (
 	backupTick = 30 * time.Second
 	// refreshEvery is how often the manifests at the locations are read, for what somebody else put there or took away.
 	refreshEvery = time.Hour
-	// AlertAfter is how long a production may be without a verified backup before that is an alert.
-	AlertAfter = 48 * time.Hour
 )
 
 // tendBackups does what is due by time, until ctx ends.
@@ -267,131 +265,15 @@ func (p *Platform) exportedNow(ctx context.Context, project holdfast.ProjectID) 
 	})
 }
 
-// BackupHealth says how a branch stands with its backups.
-type BackupHealth struct {
-	Branch       holdfast.BranchRef
-	Places       []BackupPlace
-	Protected    bool // its newest good backup has copies at two places or more
-	LastGood     *BackupView
-	LastVerified *BackupView
-	Held         int      // backups that wait for a person to mark them verified
-	Alerts       []string // what is wrong, for a person
-	Export       *ExportFolder
-}
-
-// BackupPlace is a place where a project's backups go.
-type BackupPlace struct {
-	Name    string
-	Kind    string
-	Newest  time.Time // the newest good backup of the branch that it has; zero: none
-	Copies  int
-	Offsite bool // not on this machine
-}
-
-// BackupHealth shows how a branch stands with its backups.
-func (p *Platform) BackupHealth(ctx context.Context, who holdfast.Principal, ref holdfast.BranchRef) (BackupHealth, error) {
-	b, err := p.findBranch(ctx, who, ref, holdfast.MayRead)
-	if err != nil {
-		return BackupHealth{}, err
-	}
-	return p.backupHealth(ctx, b)
-}
-
-func (p *Platform) backupHealth(ctx context.Context, b store.Branch) (BackupHealth, error) {
-	h := BackupHealth{Branch: b.Ref()}
-	var all []store.Backup
-	var set []store.Location
-	err := p.store.View(ctx, func(tx *store.Tx) (err error) {
-		if all, err = tx.Backups(b.ProjectID); err != nil {
-			return err
-		}
-		set, err = tx.Locations(b.ProjectID)
-		return err
-	})
-	if err != nil {
-		return h, err
-	}
-	if len(set) == 0 {
-		set = []store.Location{{Location: p.localRepository}}
-	}
-	for _, l := range set {
-		h.Places = append(h.Places, BackupPlace{Name: l.Name, Kind: string(l.Kind), Offsite: l.Kind != holdfast.FolderLocation})
-	}
-	export, found, err := p.exportFolder(ctx, b.ProjectID)
-	if err != nil {
-		return h, err
-	}
-	if found {
-		h.Export = &export
-		h.Places = append(h.Places, BackupPlace{Name: exportName, Kind: "export folder"})
-	}
-	for _, o := range all { // from new to old
-		if o.State != holdfast.BackupCompleted || o.Branch != b.Name {
-			continue
-		}
-		h.count(o)
-	}
-	h.judge(p.now(), b)
-	return h, nil
-}
-
-func (h *BackupHealth) count(b store.Backup) {
-	view := viewBackup(b)
-	if h.LastGood == nil {
-		h.LastGood, h.Protected = &view, len(b.Copies) >= 2
-	}
-	if !b.VerifiedAt.IsZero() && (h.LastVerified == nil || b.VerifiedAt.After(h.LastVerified.VerifiedAt)) {
-		h.LastVerified = &view
-	}
-	if b.HeldUntilProof {
-		h.Held++
-	}
-	for i := range h.Places {
-		place := &h.Places[i]
-		if b.At(place.Name) {
-			place.Copies++
-			if place.Newest.IsZero() {
-				place.Newest = b.StartedAt
-			}
-		}
-	}
-}
-
-// judge writes the alerts. Only production raises them: development can be made again.
-func (h *BackupHealth) judge(now time.Time, b store.Branch) {
-	if b.Environment != holdfast.Production || now.Sub(b.CreatedAt) < AlertAfter {
-		return
-	}
-	hours := int(AlertAfter.Hours())
-	switch {
-	case h.LastGood == nil:
-		h.Alerts = append(h.Alerts, h.Branch.String()+" has no backup")
-	case h.LastVerified == nil:
-		h.Alerts = append(h.Alerts, "no backup of "+h.Branch.String()+" was ever verified")
-	case now.Sub(h.LastVerified.VerifiedAt) > AlertAfter:
-		h.Alerts = append(h.Alerts, fmt.Sprintf("no backup of %s was verified for more than %d hours", h.Branch, hours))
-	}
-	if len(h.Places) < 2 {
-		h.Alerts = append(h.Alerts, "the backups of "+h.Branch.String()+" have one place only: add a second with `holdfast location add` or `holdfast backup export-folder`")
-	}
-}
-
 // watchBackups logs the alerts of every production.
 func (p *Platform) watchBackups(ctx context.Context) error {
-	var all []store.Branch
-	if err := p.store.View(ctx, func(tx *store.Tx) (err error) { all, err = tx.AllBranches(); return err }); err != nil {
+	all, err := p.BackupStandings(ctx)
+	if err != nil {
 		return err
 	}
-	for _, b := range all {
-		if b.Environment != holdfast.Production || b.State != store.Ready || !b.DeletedAt.IsZero() {
-			continue
-		}
-		h, err := p.backupHealth(ctx, b)
-		if err != nil {
-			return err
-		}
-		for _, alert := range h.Alerts {
-			p.log.Warn("backups: "+alert, "branch", b.Ref())
+	for _, s := range all {
+		for _, alert := range s.alerts(p.now()) {
+			p.log.Warn("backups: "+alert, "branch", s.Branch)
 		}
 	}
 	return nil

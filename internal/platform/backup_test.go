@@ -256,14 +256,14 @@ func TestCopiesComeToAPlaceThatWasNotThere(t *testing.T) {
 		}
 		return h
 	}
-	if now := health(); now.Protected || now.Export == nil || now.Export.Mounted || len(b.Copies) != 1 {
+	if now := health(); now.Protected || now.Export == nil || now.Export.Mounted || len(b.Copies) != 1 || now.Places[1].Behind != 1 || now.Rule.Copies != 2 {
 		t.Errorf("without the disk: %+v", now)
 	}
 	away(false)
 	if err := p.replicateBackups(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if now := health(); !now.Protected || !now.Export.Mounted || now.Export.LastSync.IsZero() || now.Places[1].Copies != 1 {
+	if now := health(); !now.Protected || !now.Export.Mounted || now.Export.LastSync.IsZero() || now.Places[1].Copies != 1 || now.Places[1].Behind != 0 || now.Rule.Copies != 3 || now.Rule.Offsite != 0 || len(now.Rule.Missing) == 0 {
 		t.Errorf("with the disk: %+v", now)
 	}
 	if _, err := os.Stat(filepath.Join(disk, "backups", string(projectID(t, p, "shop")), b.Name, b.Object)); err != nil {

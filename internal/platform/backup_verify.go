@@ -33,7 +33,9 @@ func (p *Platform) VerifyBackup(ctx context.Context, who holdfast.Principal, id 
 }
 
 func (p *Platform) startVerify(ctx context.Context, who holdfast.Principal, b store.Backup) (holdfast.Job, error) {
-	input := verifyBackupInput{Backup: b.ID, Scratch: newBranch{ID: holdfast.BranchID(newID("br")), Name: "scratch", Password: newPassword()}}
+	id := newID("br")
+	// The scratch server is no branch, but the project's own checks reach it by this name.
+	input := verifyBackupInput{Backup: b.ID, Scratch: newBranch{ID: holdfast.BranchID(id), Name: "proof_" + id[len(id)-8:], Password: newPassword()}}
 	job, err := p.jobs.newJob(who, verifyBackupJob, b.Name, input)
 	if err != nil {
 		return holdfast.Job{}, err
@@ -89,7 +91,7 @@ func (p *Platform) proveOnScratch(ctx context.Context, r *run, input verifyBacku
 	if err != nil {
 		return backup.Report{}, err
 	}
-	scratch := store.Branch{Branch: holdfast.Branch{ID: input.Scratch.ID, ProjectID: b.ProjectID, Project: b.Project, Name: b.Branch, Environment: holdfast.Preview, Major: major, Settings: holdfast.DefaultSettings()}}
+	scratch := store.Branch{Branch: holdfast.Branch{ID: input.Scratch.ID, ProjectID: b.ProjectID, Project: b.Project, Name: input.Scratch.Name, Environment: holdfast.Preview, Major: major, Settings: holdfast.DefaultSettings()}}
 	owner, database := holdfast.OwnerRole(b.Project), scratch.Ref().Database()
 	r.Step("making a scratch server")
 	if _, err := p.fleet.CreateDatabase(ctx, spec(scratch), database, owner, input.Scratch.Password); err != nil {
@@ -108,8 +110,12 @@ func (p *Platform) proveOnScratch(ctx context.Context, r *run, input verifyBacku
 	if err != nil {
 		return backup.Report{}, err
 	}
+	restored, err := p.proofHooks(ctx, r, b, scratch, db, input.Scratch.Password)
+	if err != nil {
+		return backup.Report{}, err
+	}
 	r.Step("restoring and checking")
-	return p.tools.Prove(ctx, backup.ProofRequest{Backup: b.Backup, Path: file, Scratch: db, Admin: &admin, Extension: p.extensionMaker(scratch.ID, database), Roles: []string{owner}, By: r.job.Actor, Progress: r.backupProgress(),
+	return p.tools.Prove(ctx, backup.ProofRequest{Restored: restored, Backup: b.Backup, Path: file, Scratch: db, Admin: &admin, Extension: p.extensionMaker(scratch.ID, database), Roles: []string{owner}, By: r.job.Actor, Progress: r.backupProgress(),
 		Login: func(ctx context.Context) error { return tryLogin(ctx, db) }})
 }
 

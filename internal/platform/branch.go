@@ -69,6 +69,7 @@ func (p *Platform) openFleet(ctx context.Context, c fleet.Config) error {
 	}
 	c.Hooks.BeforeSleep = p.beforeSleep
 	c.Hooks.Rest = p.rest
+	c.Hooks.MayWake = p.budgets.mayWake
 	p.fleet, err = fleet.Open(ctx, c, specs)
 	return err
 }

@@ -247,6 +247,9 @@ func (p *Platform) tendHistory(ctx context.Context, id holdfast.BranchID) error 
 		return err
 	}
 	if s, err := p.fleet.Status(id); err == nil && s.Activity == holdfast.Awake {
+		if k := p.histories.keeper(id); k != nil { // one that failed, as for a location that was out of reach
+			p.baseIfNeeded(ctx, id, k)
+		}
 		if err := p.dailyCheckpoint(ctx, b, archive); err != nil {
 			return err
 		}

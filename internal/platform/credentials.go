@@ -3,10 +3,8 @@ package platform
 import (
 	"context"
 	"errors"
-	"maps"
 	"net"
 	"net/url"
-	"slices"
 	"strconv"
 	"sync"
 
@@ -183,6 +181,7 @@ func (p *Platform) Acquire(ctx context.Context, ref holdfast.BranchRef) (*fleet.
 type directory struct {
 	mu       sync.RWMutex
 	branches map[holdfast.BranchRef]holdfast.BranchID
+	lent     map[holdfast.BranchRef]holdfast.BranchID // servers that a job lets somebody reach for a while; no branch
 	roles    map[holdfast.BranchID]map[string]store.RoleVerifier
 }
 
@@ -222,13 +221,6 @@ func (d *directory) load(ctx context.Context, s *store.Store) error {
 	return err
 }
 
-// all lists the branches that have an address.
-func (d *directory) all() []holdfast.BranchID {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	return slices.Sorted(maps.Values(d.branches))
-}
-
 func (d *directory) setRoles(id holdfast.BranchID, roles []store.RoleVerifier) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -241,7 +233,25 @@ func (d *directory) role(ref holdfast.BranchRef, role string) (holdfast.BranchID
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	id := d.branches[ref]
+	if id == "" {
+		id = d.lent[ref]
+	}
 	return id, d.roles[id][role]
+}
+
+// lend gives a server that is awake an address until giveBack is called. A branch of that name comes first.
+func (d *directory) lend(ref holdfast.BranchRef, id holdfast.BranchID) (giveBack func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.lent == nil {
+		d.lent = map[holdfast.BranchRef]holdfast.BranchID{}
+	}
+	d.lent[ref] = id
+	return func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		delete(d.lent, ref)
+	}
 }
 
 func byName(roles []store.RoleVerifier) map[string]store.RoleVerifier {

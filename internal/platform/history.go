@@ -177,6 +177,13 @@ func (p *Platform) settle(life context.Context, id holdfast.BranchID, k *keeper)
 	}
 }
 
+// keeper finds the keeper of a branch's archive; nil where it has none now.
+func (h *histories) keeper(id holdfast.BranchID) *keeper {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.kept[id]
+}
+
 // attach begins to stream. A wish that comes meanwhile ends the attempt.
 func (p *Platform) attach(life context.Context, id holdfast.BranchID, k *keeper, wished *bool) error {
 	server, err := p.fleet.Server(id)

@@ -163,6 +163,10 @@ func (p *Platform) reopenHistories(ctx context.Context, branches []store.Branch)
 		if !hasHistory(b) {
 			continue
 		}
+		// A base backup that is under way would fail with the archive that it reads for, and keep the one for the new places from beginning.
+		if err := p.pauseBase(ctx, b.ID); err != nil {
+			return err
+		}
 		if err := p.closeHistory(b.ID); err != nil {
 			return err
 		}

@@ -68,6 +68,8 @@ type Platform struct {
 	doors     doorkeeper
 	directory directory
 	sizes     sizes
+	metering  metering
+	budgets   budgets
 	tools     backup.Tools
 	readers   readers
 	people    people
@@ -76,6 +78,8 @@ type Platform struct {
 	checkpoints     checkpoints
 	queries         queries
 	agents          agents
+	editors         editors
+	purges          purges
 	spool           string
 	localRepository holdfast.Location
 	openLocation    func(ctx context.Context, l store.Location, keys [][]byte) (history.Location, error)
@@ -136,6 +140,7 @@ func Open(ctx context.Context, c Config) (*Platform, error) {
 	if err := p.openHistories(ctx); err != nil {
 		return nil, errors.Join(err, p.closeHistories(), p.fleet.Close())
 	}
+	p.openMetering(ctx)
 	if err := p.jobs.resume(ctx); err != nil {
 		return nil, errors.Join(err, p.closeHistories(), p.fleet.Close())
 	}
@@ -143,6 +148,7 @@ func Open(ctx context.Context, c Config) (*Platform, error) {
 	p.stop = stop
 	p.wg.Go(func() { p.tendBackups(background) })
 	p.wg.Go(func() { p.measure(background) })
+	p.wg.Go(func() { p.meter(background) })
 	p.wg.Go(func() { p.expire(background) })
 	p.wg.Go(func() { p.watchActivity(background) })
 	p.wg.Go(func() { p.tendHistories(background) })
@@ -178,6 +184,7 @@ func (p *Platform) quiet() {
 	p.jobs.close()
 	p.wg.Wait()
 	p.checkpoints.reading.Wait()
+	p.closeMetering()
 }
 
 // Ready says whether requests can be served.

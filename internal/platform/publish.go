@@ -228,18 +228,18 @@ func publishSubject(project string, number int) string {
 }
 
 // PublishHooks shows a project's checks of rehearsals.
-func (p *Platform) PublishHooks(ctx context.Context, who holdfast.Principal, project string) (holdfast.PublishHooks, error) {
+func (p *Platform) PublishHooks(ctx context.Context, who holdfast.Principal, project string) (holdfast.Hooks, error) {
 	found, err := p.findPublishing(ctx, project, mayRead(who))
 	if err != nil {
-		return holdfast.PublishHooks{}, err
+		return holdfast.Hooks{}, err
 	}
-	var hooks holdfast.PublishHooks
+	var hooks holdfast.Hooks
 	err = p.store.View(ctx, func(tx *store.Tx) (err error) { hooks, err = tx.PublishHooks(found.project.ID); return err })
 	return hooks, err
 }
 
 // SetPublishHooks replaces a project's checks of rehearsals.
-func (p *Platform) SetPublishHooks(ctx context.Context, who holdfast.Principal, project string, hooks holdfast.PublishHooks) error {
+func (p *Platform) SetPublishHooks(ctx context.Context, who holdfast.Principal, project string, hooks holdfast.Hooks) error {
 	found, err := p.findPublishing(ctx, project, mayRead(who))
 	if err != nil {
 		return err

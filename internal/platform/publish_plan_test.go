@@ -102,9 +102,9 @@ func TestWhoMayPublish(t *testing.T) {
 	if _, err := p.PlanPublish(t.Context(), admin, "shop", NewPublish{}); err != nil {
 		t.Fatal(err)
 	}
-	hooks := func(h holdfast.PublishHooks) func(holdfast.Principal) error {
+	hooks := func(h holdfast.Hooks) func(holdfast.Principal) error {
 		return func(w holdfast.Principal) error {
-			if err := p.SetPublishHooks(t.Context(), admin, "shop", holdfast.PublishHooks{}); err != nil {
+			if err := p.SetPublishHooks(t.Context(), admin, "shop", holdfast.Hooks{}); err != nil {
 				t.Fatal(err)
 			}
 			return p.SetPublishHooks(t.Context(), w, "shop", h)
@@ -130,9 +130,9 @@ func TestWhoMayPublish(t *testing.T) {
 			_, err := p.CancelPublish(t.Context(), w, "shop", 0)
 			return err
 		}, "admin chief"},
-		{"set a command", hooks(holdfast.PublishHooks{Command: "true"}), "admin"},
-		{"set a private address", hooks(holdfast.PublishHooks{URL: "http://10.0.0.1/", AllowPrivate: true}), "admin"},
-		{"set a public address", hooks(holdfast.PublishHooks{URL: "https://ci.example.com/", URLTimeout: time.Minute}), "admin chief"},
+		{"set a command", hooks(holdfast.Hooks{Command: "true"}), "admin"},
+		{"set a private address", hooks(holdfast.Hooks{URL: "http://10.0.0.1/", AllowPrivate: true}), "admin"},
+		{"set a public address", hooks(holdfast.Hooks{URL: "https://ci.example.com/", URLTimeout: time.Minute}), "admin chief"},
 	}
 	for _, d := range deeds {
 		for name, who := range callers {

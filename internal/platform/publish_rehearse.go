@@ -147,7 +147,7 @@ type rehearsing struct {
 	plan      *schema.Plan
 	expansion *schema.Expansion
 	copy      store.Branch
-	hooks     holdfast.PublishHooks
+	hooks     holdfast.Hooks
 
 	production *schema.Catalog // as it was when the rehearsal began
 }

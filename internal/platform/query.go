@@ -3,6 +3,7 @@ package platform
 import (
 	"context"
 	"fmt"
+	"math"
 	"regexp"
 	"sync"
 	"time"
@@ -29,6 +30,8 @@ type Query struct {
 	MaxRows  int    // of each result; 0: DefaultQueryRows
 	MaxBytes int    // of values, over all results
 	Timeout  time.Duration
+
+	everything bool // no bound on rows and bytes: they are streamed
 }
 
 // QueryEvent is one thing that happened while a query ran.
@@ -100,7 +103,10 @@ func (q *Query) complete() error {
 	if q.Timeout == 0 {
 		q.Timeout = DefaultQueryTimeout
 	}
-	if q.MaxRows < 0 || q.MaxRows > MaxQueryRows || q.Timeout < time.Second || q.Timeout > MaxQueryTimeout {
+	if q.everything {
+		q.MaxRows, q.MaxBytes = math.MaxInt, math.MaxInt
+	}
+	if q.MaxRows < 0 || q.MaxRows > MaxQueryRows && !q.everything || q.Timeout < time.Second || q.Timeout > MaxQueryTimeout {
 		return &holdfast.Error{Kind: holdfast.Invalid, Message: fmt.Sprintf("a query returns 1 to %d rows and runs for one second to %s", MaxQueryRows, MaxQueryTimeout)}
 	}
 	return nil

@@ -198,7 +198,7 @@ func (p *Platform) beginScheduled(ctx context.Context, b store.Branch, s holdfas
 			return "", err
 		}
 		for _, o := range all { // from new to old
-			if o.BranchID == b.ID && o.State == holdfast.BackupCompleted && !o.Options.DataOnly {
+			if whole := !o.Options.DataOnly && !o.Options.SchemaOnly && len(o.Options.Tables) == 0; whole && o.Branch == b.Name && o.State == holdfast.BackupCompleted {
 				job, err := p.startVerify(ctx, System(), o)
 				return job.ID, err
 			}

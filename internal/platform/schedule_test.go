@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -46,6 +47,21 @@ func TestABackupIsProvedOnAScratchServerAndTheReportIsSigned(t *testing.T) {
 	if after, err := os.ReadDir(h.root); err != nil || len(after) != len(before) {
 		t.Errorf("the scratch server is left: %v, %v", after, err)
 	}
+	standing := func(ahead time.Duration) (BackupStanding, []string) {
+		t.Helper()
+		all, err := p.BackupStandings(t.Context())
+		if err != nil || len(all) != 2 {
+			t.Fatalf("got %+v, %v", all, err)
+		}
+		i := slices.IndexFunc(all, func(s BackupStanding) bool { return s.Branch.Branch == holdfast.ProductionName })
+		return all[i], all[i].alerts(time.Now().Add(ahead))
+	}
+	if s, alerts := standing(0); s.LastCompleted.IsZero() || s.LastVerified.Before(s.LastCompleted) || s.Failing != nil || s.Unproved != nil || len(alerts) != 0 {
+		t.Errorf("it stands at %+v, %q", s, alerts)
+	}
+	if _, alerts := standing(49 * time.Hour); len(alerts) != 1 || !strings.Contains(alerts[0], "more than 48 hours") {
+		t.Errorf("two days later: %q", alerts)
+	}
 	changed := b.Backup // the manifest claims other rows than there are
 	changed.Tables[0].Records++
 	if err := p.keepManifest(t.Context(), changed); err != nil {
@@ -56,6 +72,14 @@ func TestABackupIsProvedOnAScratchServerAndTheReportIsSigned(t *testing.T) {
 	}
 	if err == nil || !strings.Contains(err.Error(), "check of rows") {
 		t.Errorf("a backup with a missing row gave %v", err)
+	}
+	broken := store.Backup{Backup: holdfast.Backup{ID: "bak_broken", Name: "backup_prod_broken", Project: "shop", Branch: "production", State: holdfast.BackupFailed, StartedAt: time.Now(), Failure: "the disk is full"},
+		ProjectID: projectID(t, p, "shop"), Environment: holdfast.Production}
+	if err := h.store.Update(t.Context(), func(tx *store.Tx) error { return tx.PutBackup(broken) }); err != nil {
+		t.Fatal(err)
+	}
+	if s, alerts := standing(0); len(alerts) != 2 || s.Failing.Backup != broken.Name || s.Failing.Why != broken.Failure || s.Unproved.Backup != b.Name || !strings.Contains(s.Unproved.Why, "check of rows") {
+		t.Errorf("after failures it stands at %+v, %q", s, alerts)
 	}
 }
 

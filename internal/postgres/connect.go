@@ -87,6 +87,23 @@ func (s *Server) Connect(ctx context.Context, database string) (*pgx.Conn, error
 	return conn, nil
 }
 
+// Position asks a running server how far its WAL goes, and on which timeline.
+func (s *Server) Position(ctx context.Context) (timeline uint32, at holdfast.LSN, err error) {
+	conn, err := s.Connect(ctx, MaintenanceDatabase)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	var text string
+	var line int64
+	err = conn.QueryRow(ctx, `SELECT l::text, ('x' || left(pg_walfile_name(l), 8))::bit(32)::bigint FROM pg_current_wal_insert_lsn() l`).Scan(&text, &line)
+	if err != nil {
+		return 0, 0, fmt.Errorf("ask for the server's WAL position: %w", err)
+	}
+	at, err = holdfast.ParseLSN(text)
+	return uint32(line), at, err
+}
+
 // ConnectAs opens a session of another role, which proves its password as every client does. Statements that can run a
 // user's code (triggers, functions, casts) belong into such a session, never into one of the administrator: code that
 // runs there can take the administrator's rights.

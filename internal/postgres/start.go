@@ -239,6 +239,18 @@ func (s *Server) Ready() bool {
 	return err == nil && ok && file.pid == p.pid && (file.status == statusReady || file.status == statusStandby)
 }
 
+// Started says when the running postmaster was started, to the second and never too early; zero: none runs.
+func (s *Server) Started() (time.Time, error) {
+	if pid, err := s.running(); err != nil || pid == 0 {
+		return time.Time{}, err
+	}
+	file, ok, err := s.readPidFile()
+	if err != nil || !ok {
+		return time.Time{}, err
+	}
+	return time.Unix(file.started+1, 0), nil
+}
+
 // Reload makes the running server read its configuration again.
 func (s *Server) Reload() error {
 	if p := s.current(); p != nil {

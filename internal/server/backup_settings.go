@@ -67,6 +67,10 @@ func viewHealth(h platform.BackupHealth) api.BackupHealth {
 	if out.Alerts == nil {
 		out.Alerts = []string{}
 	}
+	out.Rule = api.ThreeTwoOne{Kept: len(h.Rule.Missing) == 0, Copies: h.Rule.Copies, Media: h.Rule.Media, Offsite: h.Rule.Offsite, Missing: h.Rule.Missing}
+	if out.Rule.Kept {
+		out.Rule.Missing = []string{}
+	}
 	view := func(b *platform.BackupView) *api.Backup {
 		if b == nil {
 			return nil
@@ -76,8 +80,8 @@ func viewHealth(h platform.BackupHealth) api.BackupHealth {
 	}
 	out.LastGood, out.LastVerified = view(h.LastGood), view(h.LastVerified)
 	for _, place := range h.Places {
-		v := api.BackupPlace{Name: place.Name, Kind: place.Kind, Offsite: place.Offsite, Copies: place.Copies, Newest: place.Newest}
-		if h.Export != nil && place.Kind == "export folder" {
+		v := api.BackupPlace{Name: place.Name, Kind: place.Kind, Offsite: place.Offsite, Copies: place.Copies, Behind: place.Behind, Newest: place.Newest}
+		if h.Export != nil && place.Kind == platform.ExportKind {
 			v.Mounted, v.LastSync = &h.Export.Mounted, h.Export.LastSync
 		}
 		out.Places = append(out.Places, v)

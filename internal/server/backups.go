@@ -121,6 +121,7 @@ func (s *Server) backupRoutes() {
 	s.scheduleRoutes()
 	s.backupDownloadRoute()
 	s.backupSettingsRoutes()
+	s.proofHookRoutes()
 }
 
 func askedBackup(ask api.NewBackup) platform.NewBackup {

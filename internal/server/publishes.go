@@ -162,7 +162,7 @@ func (s *Server) publishHookRoutes() {
 		about: "A command, and a URL in a private network, take the right to change the installation."},
 		func(ctx context.Context, who holdfast.Principal, in *publishHooksInput) error {
 			h := in.Body
-			return p.SetPublishHooks(ctx, who, in.Project, holdfast.PublishHooks{Command: h.Command, CommandTimeout: time.Duration(h.CommandTimeout) * time.Second, URL: h.URL,
+			return p.SetPublishHooks(ctx, who, in.Project, holdfast.Hooks{Command: h.Command, CommandTimeout: time.Duration(h.CommandTimeout) * time.Second, URL: h.URL,
 				URLTimeout: time.Duration(h.URLTimeout) * time.Second, AllowPrivate: h.AllowPrivate})
 		})
 }

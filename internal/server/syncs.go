@@ -45,7 +45,7 @@ func (s *Server) syncRoutes() {
 	addJob(s, route{method: http.MethodPost, path: api.ImportPath, id: "import-database", rule: toDevelop, tag: "backups", summary: "Bring a foreign database into a branch that is empty",
 		about: "The foreign database is looked at first and only read. What came is compared row count by row count, and only then takes its place."},
 		func(ctx context.Context, who holdfast.Principal, in *importInput) (holdfast.Job, error) {
-			return p.ImportDatabase(ctx, who, in.ref(), in.Body.From)
+			return p.ImportDatabase(ctx, who, in.ref(), in.Body.From, in.Body.Check)
 		})
 	addJob(s, route{method: http.MethodPost, path: api.SyncUndoPath, id: "undo-sync", rule: toDevelop, tag: "backups", summary: "Bring back what a branch's tables had before its newest sync"},
 		func(ctx context.Context, who holdfast.Principal, in *confirmInput) (holdfast.Job, error) {

@@ -26,7 +26,7 @@ type exportTableInput struct {
 type importTableInput struct {
 	BranchPath
 	Table     string   `query:"table" doc:"As in SQL: orders, sales.orders."`
-	Map       []string `query:"map,explode" doc:"FILECOLUMN=TABLECOLUMN, for columns that are called otherwise in the file."`
+	Map       []string `query:"map,explode" doc:"FILECOLUMN=TABLECOLUMN, for columns that are called otherwise in the file; FILECOLUMN= leaves the column out."`
 	Upsert    []string `query:"upsert,explode" doc:"Columns of a unique key: rows that are there are changed."`
 	Delimiter string   `query:"delimiter" doc:"One ASCII character, or \\t; a comma when left out."`
 	Encoding  string   `query:"encoding" doc:"An IANA name; UTF-8 when left out."`
@@ -86,13 +86,14 @@ func fileBody(media string) *huma.RequestBody {
 type patientWriter struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
+	media   string // its content type
 	begun   bool
 }
 
 func (p *patientWriter) Write(b []byte) (int, error) {
 	if !p.begun {
 		p.begun = true
-		p.w.Header().Set("Content-Type", api.CSVContentType)
+		p.w.Header().Set("Content-Type", p.media)
 		p.w.WriteHeader(http.StatusOK)
 	}
 	_ = p.control.SetWriteDeadline(time.Now().Add(streamPatience)) // a writer that has none, as in a test, is fine
@@ -102,7 +103,7 @@ func (p *patientWriter) Write(b []byte) (int, error) {
 func (s *Server) exportTable(ctx context.Context, who holdfast.Principal, in *exportTableInput, w http.ResponseWriter) {
 	ctx, cancel := s.untilClosing(ctx)
 	defer cancel()
-	out := &patientWriter{w: w, control: http.NewResponseController(w)}
+	out := &patientWriter{w: w, control: http.NewResponseController(w), media: api.CSVContentType}
 	_ = out.control.SetReadDeadline(time.Time{}) // the request was read
 	ask := in.Body
 	_, err := s.config.Platform.ExportTable(ctx, who, in.ref(), platform.TableExport{Table: ask.Table, Columns: ask.Columns, Where: ask.Where,
@@ -139,14 +140,26 @@ func (s *Server) importTable(ctx context.Context, who holdfast.Principal, in *im
 	defer cancel()
 	ask := platform.TableImport{Table: in.Table, Map: map[string]string{}, Upsert: in.Upsert, DryRun: in.DryRun, CSVStyle: platform.CSVStyle{Delimiter: in.Delimiter, Encoding: in.Encoding, NoHeader: in.NoHeader}}
 	for _, pair := range in.Map {
-		from, to, _ := strings.Cut(pair, "=")
-		ask.Map[from] = to // without a name the table has no such column, and that is said
+		from, to, found := strings.Cut(pair, "=")
+		if !found {
+			writeProblem(w, s.problemOf(ctx, &holdfast.Error{Kind: holdfast.Invalid, Message: "map=" + pair + " is not FILECOLUMN=TABLECOLUMN"}))
+			return
+		}
+		ask.Map[from] = to
 	}
 	out := &lineWriter{w: w, control: http.NewResponseController(w)}
+	var columns []string
 	var reject func(platform.RejectedRow) error
 	if in.Rejects {
+		ask.Begun = func(names []string) { columns = names }
 		reject = func(row platform.RejectedRow) error {
-			return out.write(api.ImportEvent{Reject: &api.RejectedRow{Line: row.Line, Reason: row.Reason, Values: row.Values}})
+			if columns != nil {
+				if err := out.write(api.ImportEvent{Columns: columns}); err != nil {
+					return err
+				}
+				columns = nil
+			}
+			return out.write(api.ImportEvent{Reject: &api.RejectedRow{Line: row.Line, Reason: row.Reason, Values: row.Values, Text: row.Text}})
 		}
 	}
 	done, err := s.config.Platform.ImportTable(ctx, who, in.ref(), ask, patientBody{r.Body, out.control}, reject)

@@ -38,9 +38,10 @@ func (tx *Tx) PutBackup(b Backup) error {
 	if err != nil {
 		return err
 	}
-	return tx.exec(`INSERT INTO backups (id, project_id, branch_id, environment, name, state, manifest, job_id, started_at, heartbeat_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT (id) DO UPDATE SET name = excluded.name, state = excluded.state, manifest = excluded.manifest, job_id = excluded.job_id, started_at = excluded.started_at, heartbeat_at = excluded.heartbeat_at`,
-		b.ID, b.ProjectID, b.BranchID, b.Environment, b.Name, b.State, string(manifest), b.JobID, toMicros(b.StartedAt), toMicros(b.HeartbeatAt))
+	return tx.exec(`INSERT INTO backups (id, project_id, branch_id, environment, name, state, manifest, job_id, started_at, heartbeat_at, branch, ended_at, verified_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET name = excluded.name, state = excluded.state, manifest = excluded.manifest, job_id = excluded.job_id, started_at = excluded.started_at, heartbeat_at = excluded.heartbeat_at,
+		branch = excluded.branch, ended_at = excluded.ended_at, verified_at = excluded.verified_at`,
+		b.ID, b.ProjectID, b.BranchID, b.Environment, b.Name, b.State, string(manifest), b.JobID, toMicros(b.StartedAt), toMicros(b.HeartbeatAt), b.Branch, toMicros(b.EndedAt), toMicros(b.VerifiedAt))
 }
 
 // Backup finds a backup by its number.
@@ -153,6 +154,7 @@ type BackupSetting struct {
 const (
 	TableSets    = "table_set"
 	ExportFolder = "export_folder"
+	ProofHooks   = "proof_hooks"
 )
 
 // ReportKey is the purpose of the key that a project's reports are signed with: an Ed25519 seed.

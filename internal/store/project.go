@@ -66,7 +66,7 @@ func (tx *Tx) SetProjectDeleted(id holdfast.ProjectID, at, purge time.Time) erro
 	return tx.must("project "+string(id), `UPDATE projects SET deleted_at = ?, purge_at = ? WHERE id = ?`, toMicros(at), toMicros(purge), id)
 }
 
-// EraseProject removes a project with its branches, locations, keys, rules, schedules and publishes. Absent is fine.
+// EraseProject removes a project with its branches, locations, keys, rules, schedules, publishes and what people keep for it. Absent is fine.
 func (tx *Tx) EraseProject(id holdfast.ProjectID) error {
 	branches, err := collect(tx, scanBranch, selectBranch+`WHERE b.project_id = ?`, id)
 	if err != nil {
@@ -80,7 +80,7 @@ func (tx *Tx) EraseProject(id holdfast.ProjectID) error {
 	if err := tx.erasePublishes(id); err != nil {
 		return err
 	}
-	for _, table := range []string{"locations", "project_keys", "mask_rules", "schedules", "backup_settings"} {
+	for _, table := range []string{"locations", "project_keys", "mask_rules", "schedules", "backup_settings", "removed_backups", "saved"} {
 		if err := tx.exec(`DELETE FROM `+table+` WHERE project_id = ?`, id); err != nil {
 			return err
 		}

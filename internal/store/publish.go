@@ -175,7 +175,7 @@ func (tx *Tx) DeleteBaseline(project holdfast.ProjectID) error {
 }
 
 // SetPublishHooks replaces a project's checks of rehearsals.
-func (tx *Tx) SetPublishHooks(project holdfast.ProjectID, h holdfast.PublishHooks) error {
+func (tx *Tx) SetPublishHooks(project holdfast.ProjectID, h holdfast.Hooks) error {
 	config, err := json.Marshal(h)
 	if err != nil {
 		return err
@@ -184,8 +184,8 @@ func (tx *Tx) SetPublishHooks(project holdfast.ProjectID, h holdfast.PublishHook
 }
 
 // PublishHooks reads a project's checks of rehearsals; none is the zero value.
-func (tx *Tx) PublishHooks(project holdfast.ProjectID) (holdfast.PublishHooks, error) {
-	var h holdfast.PublishHooks
+func (tx *Tx) PublishHooks(project holdfast.ProjectID) (holdfast.Hooks, error) {
+	var h holdfast.Hooks
 	var config string
 	err := tx.tx.QueryRowContext(tx.ctx, `SELECT config FROM publish_hooks WHERE project_id = ?`, project).Scan(&config)
 	if errors.Is(err, sql.ErrNoRows) {

@@ -85,7 +85,7 @@ func TestAProjectsBaselineAndHooksGoWithIt(t *testing.T) {
 		if err := tx.SetPublishDoc("p1", 1, holdfast.PublishPlanDoc, nil); err != nil {
 			return err
 		}
-		if err := tx.SetPublishHooks("p1", holdfast.PublishHooks{Command: "true"}); err != nil {
+		if err := tx.SetPublishHooks("p1", holdfast.Hooks{Command: "true"}); err != nil {
 			return err
 		}
 		if err := tx.SetBaseline("p1", 1, []byte("old"), time.Unix(1, 0)); err != nil {
@@ -107,7 +107,7 @@ func TestAProjectsBaselineAndHooksGoWithIt(t *testing.T) {
 			t.Errorf("got %q, %v", got, err)
 		}
 		h, err := tx.PublishHooks("p1")
-		if err != nil || h != (holdfast.PublishHooks{}) {
+		if err != nil || h != (holdfast.Hooks{}) {
 			t.Errorf("got %+v, %v", h, err)
 		}
 		return nil

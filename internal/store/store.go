@@ -67,7 +67,8 @@ func Open(ctx context.Context, path string, key []byte) (*Store, error) {
 
 func open(path, txlock string) (*sql.DB, error) {
 	// synchronous=FULL: in WAL mode NORMAL may lose the last transactions at a power cut, and a lost one may be a password.
-	q := url.Values{"_txlock": {txlock}, "_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"}}
+	// secure_delete: a key that was destroyed must not stay in a free page.
+	q := url.Values{"_txlock": {txlock}, "_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "secure_delete(1)"}}
 	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: url.PathEscape(path), RawQuery: q.Encode()}).String())
 	if err != nil {
 		return nil, fmt.Errorf("open metadata: %w", err)

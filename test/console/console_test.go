@@ -29,6 +29,8 @@ const (
 
 func TestConsole(t *testing.T) {
 	b := findBrowser(t)
+	pgtest.Installation(t)   // skips where there is no PostgreSQL
+	b.Folder = pgtest.Dir(t) // removed after the server has ended, which writes to it
 	s := startServer(t)
 	b.Base, b.Token = s.url, s.token(t)
 
@@ -62,7 +64,7 @@ func TestConsole(t *testing.T) {
 			t.Errorf("the new password does not work: %v", err)
 		}
 	})
-	for _, name := range []string{"sql", "branches", "data", "history", "backups", "production", "text-stays-text", "job", "session", "phone", "keyboard"} {
+	for _, name := range []string{"sql", "branches", "data", "history", "backups", "backup-places", "production", "text-stays-text", "job", "session", "phone", "keyboard"} {
 		t.Run(name, func(t *testing.T) { b.run(t, name, &struct{}{}) })
 	}
 	t.Run("no secret reached the log", func(t *testing.T) { s.searchLog(t) })
@@ -76,6 +78,7 @@ type browser struct {
 	Token    string `json:"token,omitempty"`
 	Link     string `json:"link,omitempty"`
 	Shots    string `json:"shots,omitempty"`
+	Folder   string `json:"folder"` // for scenarios to keep something in, beside the server's own
 
 	node string
 }
@@ -154,7 +157,6 @@ var setupLink = regexp.MustCompile(`http://\S+/setup#\S+`)
 // startServer builds the binary and starts it in a directory of its own. It is stopped when the test ends.
 func startServer(t *testing.T) *server {
 	t.Helper()
-	pgtest.Installation(t) // skips where there is no PostgreSQL
 	binary := filepath.Join(t.TempDir(), "holdfast")
 	if out, err := exec.Command("go", "build", "-o", binary, "../../cmd/holdfast").CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)

@@ -773,6 +773,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/branches/{branch}/editing": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ask to edit rows
+         * @description On production it holds for 15 minutes, for who asks alone; elsewhere it is not needed.
+         */
+        post: operations["open-editing"];
+        /** Edit no more */
+        delete: operations["close-editing"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project}/branches/{branch}/export-table": {
         parameters: {
             query?: never;
@@ -1096,6 +1117,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/branches/{branch}/rows": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Change rows, as a whole or not at all
+         * @description Each change is made on its row as it was read; a row that changed meanwhile is a conflict, and then nothing is saved. What the rows were and are goes into the audit trail. On production it takes `editing` first, and is never for an agent. It wakes the branch.
+         */
+        post: operations["save-rows"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project}/branches/{branch}/schedules": {
         parameters: {
             query?: never;
@@ -1206,6 +1247,26 @@ export interface paths {
          * @description Reads only, unless `write` is set, which takes the right to change the branch. The answer is one SQLAnswer, or, for who accepts application/x-ndjson, a stream of SQLEvent in lines, without a limit of memory. Statements that PostgreSQL refuses are part of the answer. It wakes the branch.
          */
         post: operations["run-sql"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/branches/{branch}/sql/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * The rows of a query as a file
+         * @description Streamed, whatever its size. It reads only. A stream that is cut is not whole. In a workbook, numbers that Excel would round are text.
+         */
+        post: operations["export-sql"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1686,7 +1747,7 @@ export interface paths {
         put?: never;
         /**
          * Plan the way back of a publish
-         * @description The answer is a publish of its own, which is rehearsed and applied like any other. What was dropped comes back with its rows; the plan lists what cannot.
+         * @description The answer is a publish of its own, which is rehearsed and applied like any other. What was dropped comes back with its rows; the plan lists what cannot, and may ask.
          */
         post: operations["revert-publish"];
         delete?: never;
@@ -1711,6 +1772,44 @@ export interface paths {
         /** Encrypt with a new key from now on */
         post: operations["rotate-repository-key"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/saved": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The views and queries that you keep for a project */
+        get: operations["list-saved"];
+        /**
+         * Keep a view or a query
+         * @description For yourself. What has the same kind, table and name is replaced.
+         */
+        put: operations["save-item"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/saved/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Forget a view or a query that you keep */
+        delete: operations["forget-item"];
         options?: never;
         head?: never;
         patch?: never;
@@ -2060,8 +2159,15 @@ export interface components {
             places: components["schemas"]["BackupPlace"][] | null;
             /** @description The newest good backup has copies at two places or more. */
             protected: boolean;
+            /** @description Three copies, on two media, one of them away from this machine. */
+            rule_3_2_1: components["schemas"]["ThreeTwoOne"];
         };
         BackupPlace: {
+            /**
+             * Format: int64
+             * @description Good backups of the branch that it does not have.
+             */
+            behind: number;
             /**
              * Format: int64
              * @description Good backups of the branch that it has.
@@ -2255,6 +2361,13 @@ export interface components {
             /** @example shop_owner */
             user: string;
         };
+        EditingAllowed: {
+            /**
+             * Format: date-time
+             * @description Left out where it does not end by itself.
+             */
+            until?: string;
+        };
         EventBlocker: {
             application?: string;
             /** Format: int64 */
@@ -2310,6 +2423,8 @@ export interface components {
             window_seconds: number;
         };
         ImportDatabase: {
+            /** @description Only look at it: the job's result says what was found. */
+            check?: boolean;
             /**
              * @description Its address with the password; kept sealed, and never shown.
              * @example postgres://user:password@db.example.com/shop?sslmode=require
@@ -2325,6 +2440,8 @@ export interface components {
             rows: number;
         };
         ImportEvent: {
+            /** @description Of the table, in the order of the rejected rows' values. Comes before the first of them. */
+            columns?: string[] | null;
             end?: components["schemas"]["ImportEnd"];
             /** @description The import ended with this. */
             problem?: components["schemas"]["Problem"];
@@ -2481,6 +2598,9 @@ export interface components {
         };
         ListRemoved: {
             items: components["schemas"]["Removed"][];
+        };
+        ListSavedItem: {
+            items: components["schemas"]["SavedItem"][];
         };
         ListSchedule: {
             items: components["schemas"]["Schedule"][];
@@ -3058,7 +3178,9 @@ export interface components {
              */
             line: number;
             reason: string;
-            /** @description Left out where the line is no CSV. */
+            /** @description The line as it is, where it is no CSV. */
+            text?: string;
+            /** @description Null is NULL. Left out where the line is no CSV. */
             values?: (string | null)[] | null;
         };
         Removed: {
@@ -3427,6 +3549,57 @@ export interface components {
              */
             at: string;
         };
+        RevertPublish: {
+            /** @description To questions, such as fill:TABLE.COLUMN=EXPRESSION for rows that were written since without a value. They are kept for the next plan of the same way back. */
+            answers?: string[] | null;
+        };
+        RowConflict: {
+            /** @description Several rows are the same, and the table has no key to tell them apart. */
+            alike: boolean;
+            /**
+             * Format: int64
+             * @description Which one, from 0.
+             */
+            change: number;
+            /** @description The row is there no more. */
+            gone: boolean;
+            /** @description The same columns as they are. */
+            now?: {
+                [key: string]: string | null;
+            };
+            /** @example id 5 */
+            row: string;
+            table: string;
+            /** @description Those columns that differ, as they were read. */
+            then?: {
+                [key: string]: string | null;
+            };
+        };
+        RowEdit: {
+            /** @enum {string} */
+            kind: "insert" | "update" | "delete";
+            /** @description The row as it was read, by column: at least the primary key; every stored column where there is none. Each value must still be there. */
+            old?: {
+                [key: string]: string | null;
+            };
+            /** @description New values, by column. Of an insert the other columns get their defaults. */
+            set?: {
+                [key: string]: string | null;
+            };
+            /**
+             * @description As in SQL: orders, sales.orders.
+             * @example public.orders
+             */
+            table: string;
+        };
+        RowEdits: {
+            changes: components["schemas"]["RowEdit"][];
+            /**
+             * @description Make them and take them back: the answer says what would run, or what is refused.
+             * @example true
+             */
+            dry_run?: boolean;
+        };
         SQLAnswer: {
             /** @description Why the statement after those of the results failed. What follows it was not run. */
             error?: components["schemas"]["SQLMessage"];
@@ -3467,6 +3640,20 @@ export interface components {
             rows?: ((string | null)[] | null)[] | null;
             /** Format: int64 */
             statement: number;
+        };
+        SQLExport: {
+            /** @enum {string} */
+            format: "csv" | "json" | "xlsx";
+            /**
+             * @description By which it can be canceled.
+             * @example q2
+             */
+            id?: string;
+            /**
+             * @description One statement that reads.
+             * @example SELECT 1
+             */
+            sql: string;
         };
         SQLMessage: {
             /**
@@ -3549,6 +3736,56 @@ export interface components {
             took_ms: number;
             /** @description There are more rows than were asked for, or than fit. */
             truncated: boolean;
+        };
+        SaveItem: {
+            /**
+             * @description A view's settings, which the console reads and writes, or a query's SQL.
+             * @example SELECT 1
+             */
+            body: string;
+            /** @enum {string} */
+            kind: "view" | "query";
+            /** @example unpaid */
+            name: string;
+            /** @description Which table a view is of. */
+            table?: string;
+        };
+        SavedItem: {
+            body: string;
+            id: string;
+            /** @enum {string} */
+            kind: "view" | "query";
+            name: string;
+            table?: string;
+            /** Format: date-time */
+            updated_at: string;
+        };
+        SavedRow: {
+            /** @description With what PostgreSQL filled in. */
+            after?: {
+                [key: string]: string | null;
+            };
+            before?: {
+                [key: string]: string | null;
+            };
+            kind: string;
+            /**
+             * @description Which row it is: its key, for a person.
+             * @example id 5
+             */
+            row: string;
+            /** @description The statement with its values. */
+            sql: string;
+            table: string;
+        };
+        SavedRows: {
+            changes: components["schemas"]["SavedRow"][];
+            /** @description Rows that are not as they were read. */
+            conflicts: components["schemas"]["RowConflict"][];
+            /** @description False when there are conflicts, and when it was a trial: then nothing was changed. */
+            saved: boolean;
+            /** @description A script that takes the changes back, as a whole or not at all, unless the rows were changed since. */
+            undo?: string;
         };
         Schedule: {
             compression?: string;
@@ -3784,6 +4021,23 @@ export interface components {
              *     ]
              */
             tables: string[] | null;
+        };
+        ThreeTwoOne: {
+            /** Format: int64 */
+            copies: number;
+            kept: boolean;
+            /**
+             * Format: int64
+             * @description Disks and servers that the copies are on.
+             */
+            media: number;
+            /** @description What to do. */
+            missing: string[] | null;
+            /**
+             * Format: int64
+             * @description Copies away from this machine.
+             */
+            offsite: number;
         };
         Token: {
             /** Format: date-time */
@@ -5639,6 +5893,68 @@ export interface operations {
             };
         };
     };
+    "open-editing": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EditingAllowed"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "close-editing": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "export-table": {
         parameters: {
             query?: never;
@@ -5815,7 +6131,7 @@ export interface operations {
             query?: {
                 /** @description As in SQL: orders, sales.orders. */
                 table?: string;
-                /** @description FILECOLUMN=TABLECOLUMN, for columns that are called otherwise in the file. */
+                /** @description FILECOLUMN=TABLECOLUMN, for columns that are called otherwise in the file; FILECOLUMN= leaves the column out. */
                 map?: string[] | null;
                 /** @description Columns of a unique key: rows that are there are changed. */
                 upsert?: string[] | null;
@@ -6287,6 +6603,42 @@ export interface operations {
             };
         };
     };
+    "save-rows": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RowEdits"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SavedRows"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "list-schedules": {
         parameters: {
             query?: never;
@@ -6547,6 +6899,44 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["SQLAnswer"];
                     "application/x-ndjson": components["schemas"]["SQLEvent"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "export-sql": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SQLExport"];
+            };
+        };
+        responses: {
+            /** @description The rows */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": string;
+                    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": string;
+                    "text/csv": string;
                 };
             };
             /** @description Error */
@@ -7595,7 +7985,11 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["RevertPublish"];
+            };
+        };
         responses: {
             /** @description OK */
             200: {
@@ -7654,6 +8048,102 @@ export interface operations {
             header?: never;
             path: {
                 project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-saved": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListSavedItem"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "save-item": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SaveItem"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SavedItem"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "forget-item": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                id: string;
             };
             cookie?: never;
         };

@@ -18,12 +18,14 @@ const titles: Record<string, string> = {
   '/activity': 'Activity',
   '/tokens': 'Tokens',
   '/admin/backups': 'Backups',
+  '/admin/backups/schedules': 'Schedules',
+  '/admin/backups/destinations': 'Destinations',
   '/server': 'Server',
 }
 
 /** Says where one is, always with the environment, and leads elsewhere. */
 export function Header({ onMenu, onPalette }: { onMenu: () => void; onPalette: () => void }) {
-  const { project, branch, id } = useParams({ strict: false })
+  const { project, branch, id, backup } = useParams({ strict: false })
   const path = useRouterState({ select: (s) => s.location.pathname })
   const branches = useQuery({ ...queries.project(project ?? ''), enabled: project !== undefined }).data?.branches ?? []
   const here = branches.find((b) => b.name === branch)
@@ -69,6 +71,15 @@ export function Header({ onMenu, onPalette }: { onMenu: () => void; onPalette: (
                 </Link>
               </Crumb>
               <span className="truncate font-medium">{id}</span>
+            </>
+          ) : backup !== undefined ? (
+            <>
+              <Crumb>
+                <Link to="/admin/backups" className="text-muted hover:text-text">
+                  Backups
+                </Link>
+              </Crumb>
+              <span className="truncate font-medium">{backup}</span>
             </>
           ) : (
             <span className="font-medium">{titles[path.replace(/\/$/, '')]}</span>

@@ -2,12 +2,15 @@ import { useQuery } from '@tanstack/react-query'
 import { useNavigate } from '@tanstack/react-router'
 import { Command } from 'cmdk'
 import {
+  Archive,
   Boxes,
+  CalendarClock,
   CircleHelp,
   Database,
   KeyRound,
   ListChecks,
   LogOut,
+  MapPin,
   Moon,
   Plug,
   Plus,
@@ -116,6 +119,13 @@ export function Palette({ onClose, onHelp }: { onClose: () => void; onHelp: () =
                 {item_('projects', <Boxes />, 'Projects', () => navigate({ to: '/projects' }), ['g', 'p'])}
                 {item_('jobs', <ListChecks />, 'Jobs', () => navigate({ to: '/jobs' }), ['g', 'j'])}
                 {item_('activity audit', <ScrollText />, 'Activity', () => navigate({ to: '/activity' }), ['g', 'a'])}
+                {item_('backups', <Archive />, 'Backups', () => navigate({ to: '/admin/backups' }), ['g', 'b'])}
+                {item_('backups schedules', <CalendarClock />, 'Schedules of backups', () =>
+                  navigate({ to: '/admin/backups/schedules' }),
+                )}
+                {item_('backups destinations locations', <MapPin />, 'Destinations of backups', () =>
+                  navigate({ to: '/admin/backups/destinations' }),
+                )}
                 {item_('tokens', <KeyRound />, 'Tokens', () => navigate({ to: '/tokens' }), ['g', 't'])}
                 {item_('server', <Server />, 'Server', () => navigate({ to: '/server' }), ['g', 's'])}
               </Command.Group>

@@ -151,10 +151,36 @@ const tokens = createRoute({
   component: lazyRouteComponent(() => import('@/screens/tokens'), 'TokensScreen'),
 })
 
+/** Which branch a screen about backups is about, when it is about one. */
+const ofBranch = (search: Record<string, unknown>): { branch?: string } =>
+  typeof search.branch === 'string' ? { branch: search.branch } : {}
+
 const backups = createRoute({
   getParentRoute: () => inside,
   path: '/admin/backups',
+  validateSearch: ofBranch,
   component: lazyRouteComponent(() => import('@/screens/backups'), 'BackupsScreen'),
+})
+
+const schedules = createRoute({
+  getParentRoute: () => inside,
+  path: '/admin/backups/schedules',
+  validateSearch: ofBranch,
+  component: lazyRouteComponent(() => import('@/screens/schedules'), 'SchedulesScreen'),
+})
+
+const destinations = createRoute({
+  getParentRoute: () => inside,
+  path: '/admin/backups/destinations',
+  validateSearch: (search: Record<string, unknown>): { project?: string } =>
+    typeof search.project === 'string' ? { project: search.project } : {},
+  component: lazyRouteComponent(() => import('@/screens/destinations'), 'DestinationsScreen'),
+})
+
+const backup = createRoute({
+  getParentRoute: () => inside,
+  path: '/admin/backups/$backup',
+  component: lazyRouteComponent(() => import('@/screens/backup-detail'), 'BackupScreen'),
 })
 
 const server = createRoute({
@@ -180,6 +206,9 @@ const tree = root.addChildren([
     activity,
     tokens,
     backups,
+    schedules,
+    destinations,
+    backup,
     server,
   ]),
 ])

@@ -73,7 +73,7 @@ export function Shell() {
     const go = (
       keys: string,
       label: string,
-      to: '/projects' | '/jobs' | '/activity' | '/tokens' | '/server' | '/new-project',
+      to: '/projects' | '/jobs' | '/activity' | '/tokens' | '/server' | '/new-project' | '/admin/backups',
     ) => ({
       keys,
       label,
@@ -84,6 +84,7 @@ export function Shell() {
       go('g p', 'Projects', '/projects'),
       go('g j', 'Jobs', '/jobs'),
       go('g a', 'Activity', '/activity'),
+      go('g b', 'Backups', '/admin/backups'),
       go('g t', 'Tokens', '/tokens'),
       go('g s', 'Server', '/server'),
       { ...go('n', 'New project', '/new-project'), group: 'Do' },

@@ -1,84 +1,105 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query'
-import { Archive, ArrowDownToLine, Eye, Plus, Trash2 } from 'lucide-react'
+import { Link, useNavigate, useSearch } from '@tanstack/react-router'
+import { Archive, Ellipsis, Eye, Plus, Undo2 } from 'lucide-react'
 import { useState } from 'react'
 import { backups as api, type Backup } from '@/api/backups'
 import { queries } from '@/api/queries'
-import { bytes, count, moment } from '@/lib/format'
+import { bytes, count } from '@/lib/format'
+import { useRights } from '@/lib/rights'
 import { Button } from '@/ui/button'
-import { Confirm } from '@/ui/confirm'
-import { Sheet } from '@/ui/dialog'
-import { Field, Select } from '@/ui/field'
-import { Grid } from '@/ui/grid'
-import { Ago, Badge, Empty, ErrorNotice, Panel, PanelHead, Skeleton } from '@/ui/pieces'
+import { Select } from '@/ui/field'
+import { Menu, MenuContent, MenuItem, MenuTrigger } from '@/ui/menu'
+import { Ago, Empty, ErrorNotice, Panel, PanelHead, Skeleton } from '@/ui/pieces'
 import { Table, Td, Th, Tr } from '@/ui/table'
-import { FormDialog } from './branch-dialogs'
-import { PageHead } from './page'
+import { BackupDialogs, BackupItems, type BackupQuestion } from './backup-actions'
+import { BackupHead, BackupState } from './backup-frame'
+import { NewBackup } from './backup-new'
+import { BackupPreview } from './backup-preview'
+import { UndoRestore } from './backup-restore'
+import { JobDialog } from './job-dialog'
 
 /** Portable backups of every branch: what they hold, and what can be done with them. */
 export function BackupsScreen() {
   const client = useQueryClient()
+  const navigate = useNavigate()
+  const { branch } = useSearch({ from: '/inside/admin/backups' })
+  const projects = useQuery(queries.projects()).data ?? []
   const { data, error } = useQuery({
     queryKey: ['backups'],
     queryFn: ({ signal }) => api.all(signal),
     refetchInterval: (q) => (q.state.data?.some((b) => b.status === 'in_progress') ? 1000 : 10_000),
   })
   const [creating, setCreating] = useState(false)
+  const [undoing, setUndoing] = useState(false)
   const [shown, setShown] = useState<Backup | null>(null)
-  const [going, setGoing] = useState<Backup | null>(null)
+  const [work, setWork] = useState<{ id: string; title: string } | null>(null)
   const again = () => client.invalidateQueries({ queryKey: ['backups'] })
+  // Backups outlive their branch, so that both say what there is to choose from.
+  const names = [
+    ...new Set([
+      ...projects.flatMap((p) => p.branches.filter((b) => !b.look).map((b) => `${p.name}/${b.name}`)),
+      ...(data ?? []).map((b) => `${b.project}/${b.branch}`),
+    ]),
+  ].sort()
+  const wanted = data?.filter((b) => !branch || `${b.project}/${b.branch}` === branch)
+  const [project = '', name = ''] = branch?.split('/') ?? []
   return (
     <>
-      <PageHead
-        name="Backups"
-        title="Backups"
-        about="Portable copies of a branch in formats that PostgreSQL’s own tools and others read."
-      >
+      <BackupHead name="Backups">
         <Button variant="primary" onClick={() => setCreating(true)}>
           <Plus /> New backup
         </Button>
-      </PageHead>
+      </BackupHead>
       {error && <ErrorNotice error={error} className="mb-4" />}
       {!data && !error && <Skeleton className="h-60" />}
-      {data && (
+      {wanted && (
         <Panel>
-          <PanelHead title={`${data.length} backups`} />
-          {data.length === 0 ? (
+          <PanelHead title={wanted.length === 1 ? 'One backup' : `${wanted.length} backups`}>
+            {branch && (
+              <Button onClick={() => setUndoing(true)}>
+                <Undo2 /> Undo the newest restore…
+              </Button>
+            )}
+            <Select
+              aria-label="Backups of"
+              className="w-56 max-w-full"
+              value={branch ?? '-'}
+              onValueChange={(b) => navigate({ to: '/admin/backups', search: b === '-' ? {} : { branch: b } })}
+              options={[{ value: '-', label: 'Every branch' }, ...names.map((b) => ({ value: b, label: b }))]}
+            />
+          </PanelHead>
+          {wanted.length === 0 ? (
             <Empty icon={Archive} title="No backups yet">
               Make one before something risky, or to take the data elsewhere.
             </Empty>
           ) : (
-            <List backups={data} onShow={setShown} onDelete={setGoing} />
+            <List backups={wanted} onShow={setShown} again={again} onWork={(id, title) => setWork({ id, title })} />
           )}
         </Panel>
       )}
-      {creating && <NewBackup onClose={() => setCreating(false)} again={again} />}
-      {shown && <Preview backup={shown} onClose={() => setShown(null)} />}
-      <Confirm
-        open={going !== null}
-        onOpenChange={(o) => !o && setGoing(null)}
-        title={`Delete ${going?.name}?`}
-        action="Delete"
-        danger
-        onConfirm={async () => {
-          if (going) await api.remove(going.id)
-          await again()
-        }}
-      >
-        Its copies are deleted from every destination.
-      </Confirm>
+      {creating && <NewBackup branch={branch} onClose={() => setCreating(false)} again={again} />}
+      {shown && <BackupPreview backup={shown} onClose={() => setShown(null)} />}
+      {undoing && (
+        <UndoRestore
+          project={project}
+          branch={name}
+          onClose={() => setUndoing(false)}
+          onWork={(id, title) => setWork({ id, title })}
+        />
+      )}
+      <JobDialog id={work?.id ?? null} title={work?.title ?? ''} onClose={() => setWork(null)} onEnd={again} />
     </>
   )
 }
 
-const states = {
-  in_progress: { tone: 'accent', text: 'In progress' },
-  completed: { tone: 'ok', text: 'Completed' },
-  failed: { tone: 'production', text: 'Failed' },
-} as const
+type ListProps = {
+  backups: Backup[]
+  onShow: (b: Backup) => void
+  again: () => void
+  onWork: (id: string, title: string) => void
+}
 
-type ListProps = { backups: Backup[]; onShow: (b: Backup) => void; onDelete: (b: Backup) => void }
-
-function List({ backups, onShow, onDelete }: ListProps) {
+function List({ backups, onShow, again, onWork }: ListProps) {
   const [error, setError] = useState<unknown>(null)
   return (
     <>
@@ -100,62 +121,7 @@ function List({ backups, onShow, onDelete }: ListProps) {
         </thead>
         <tbody>
           {backups.map((b) => (
-            <Tr key={b.id}>
-              <Td className="font-medium">
-                {b.name} <span className="text-faint text-xs">{b.format}</span>
-              </Td>
-              <Td className={b.branch === 'production' ? 'text-production' : ''}>
-                {b.project}/{b.branch}
-              </Td>
-              <Td>
-                <span className="flex flex-wrap gap-1">
-                  <Badge tone={states[b.status].tone}>{states[b.status].text}</Badge>
-                  {b.verified_at && <Badge tone="ok">verified</Badge>}
-                  {b.held && <Badge tone="warn">held</Badge>}
-                  {b.pinned && <Badge>pinned</Badge>}
-                </span>
-                {b.error && (
-                  <p className="text-production text-xs">
-                    {b.error} {b.error_hint}
-                  </p>
-                )}
-              </Td>
-              <Td className="text-right">{count(b.records)}</Td>
-              <Td className="text-right">{bytes(b.size)}</Td>
-              <Td className="font-mono text-faint text-xs" title={b.sha256}>
-                {b.sha256?.slice(0, 12) ?? '–'}
-              </Td>
-              <Td className="text-muted">
-                <Ago at={b.created_at} />
-              </Td>
-              <Td>
-                <div className="flex justify-end gap-1">
-                  {b.status === 'completed' && (
-                    <>
-                      <Button
-                        size="icon-sm"
-                        variant="ghost"
-                        aria-label={`Look into ${b.name}`}
-                        onClick={() => onShow(b)}
-                      >
-                        <Eye />
-                      </Button>
-                      <Button
-                        size="icon-sm"
-                        variant="ghost"
-                        aria-label={`Download ${b.name}`}
-                        onClick={() => api.download(b).catch(setError)}
-                      >
-                        <ArrowDownToLine />
-                      </Button>
-                    </>
-                  )}
-                  <Button size="icon-sm" variant="ghost" aria-label={`Delete ${b.name}`} onClick={() => onDelete(b)}>
-                    <Trash2 />
-                  </Button>
-                </div>
-              </Td>
-            </Tr>
+            <BackupRow key={b.id} backup={b} onShow={onShow} again={again} onWork={onWork} onError={setError} />
           ))}
         </tbody>
       </Table>
@@ -163,103 +129,63 @@ function List({ backups, onShow, onDelete }: ListProps) {
   )
 }
 
-const formats = ['json', 'custom', 'plain', 'directory', 'csv'] as const
+type RowProps = Omit<ListProps, 'backups'> & { backup: Backup; onError: (error: unknown) => void }
 
-function NewBackup({ onClose, again }: { onClose: () => void; again: () => void }) {
-  const projects = useQuery(queries.projects()).data ?? []
-  const all = projects.flatMap((p) => p.branches.map((b) => `${p.name}/${b.name}`))
-  const [branch, setBranch] = useState('')
-  const [format, setFormat] = useState<(typeof formats)[number]>('json')
-  const chosen = branch || all[0] || ''
+function BackupRow({ backup: b, onShow, again, onWork, onError }: RowProps) {
+  const [question, ask] = useState<BackupQuestion>(null)
+  const rights = useRights(b.project)
   return (
-    <FormDialog
-      title="New backup"
-      action="Back up"
-      ready={chosen !== ''}
-      onClose={onClose}
-      onSubmit={async () => {
-        const [project = '', name = ''] = chosen.split('/')
-        await api.create({ project, branch: name, format })
-        again()
-        onClose()
-      }}
-    >
-      <Field label="Branch">
-        {(ids) => (
-          <Select
-            {...ids}
-            value={chosen}
-            onValueChange={setBranch}
-            options={all.map((b) => ({ value: b, label: b }))}
-          />
+    <Tr>
+      <Td className="font-medium">
+        <Link to="/admin/backups/$backup" params={{ backup: b.id }} className="hover:underline">
+          {b.name}
+        </Link>{' '}
+        <span className="text-faint text-xs">{b.format}</span>
+      </Td>
+      <Td className={b.branch === 'production' ? 'text-production' : ''}>
+        {b.project}/{b.branch}
+      </Td>
+      <Td>
+        <BackupState backup={b} />
+        {b.error && (
+          <p className="min-w-52 text-production text-xs">
+            {b.error} {b.error_hint}
+          </p>
         )}
-      </Field>
-      <Field label="Format" hint="JSON can be looked into here; custom is for pg_restore.">
-        {(ids) => (
-          <Select
-            {...ids}
-            value={format}
-            onValueChange={(f) => setFormat(f as typeof format)}
-            options={formats.map((f) => ({ value: f, label: f }))}
-          />
-        )}
-      </Field>
-    </FormDialog>
-  )
-}
-
-function Preview({ backup, onClose }: { backup: Backup; onClose: () => void }) {
-  const [table, setTable] = useState('')
-  const [page, setPage] = useState(1)
-  const { data, error } = useQuery({
-    queryKey: ['backup', backup.id, table, page],
-    queryFn: ({ signal }) => api.rows(backup.id, table, page, signal),
-  })
-  const names = data?.columns ?? []
-  return (
-    <Sheet
-      open
-      onOpenChange={(o) => !o && onClose()}
-      title={backup.name}
-      description={backup.snapshot_at ? `As of ${moment(new Date(backup.snapshot_at))}` : undefined}
-      className="max-w-3xl"
-    >
-      {error && <ErrorNotice error={error} />}
-      {!data && !error && <Skeleton className="h-60" />}
-      {data && (
-        <div className="flex flex-col gap-3">
-          <Select
-            aria-label="Table of the backup"
-            value={`${data.schema}.${data.table}`}
-            onValueChange={(t) => {
-              setTable(t)
-              setPage(1)
-            }}
-            options={(data.tables ?? []).map((t) => ({
-              value: `${t.schema}.${t.table}`,
-              label: `${t.schema}.${t.table} (${count(t.records)})`,
-            }))}
-          />
-          <Grid
-            label="Rows of the backup"
-            className="h-96 rounded-lg border border-line"
-            columns={names.map((c) => ({ key: c, name: c, about: '' }))}
-            rows={data.rows?.length ?? 0}
-            value={(r, c) => (data.rows?.[r] as Record<string, string | null>)?.[names[c] ?? ''] ?? null}
-          />
-          <div className="flex items-center justify-between text-muted text-xs">
-            <span>{count(data.total)} rows</span>
-            <span className="flex gap-2">
-              <Button size="sm" disabled={page <= 1} onClick={() => setPage(page - 1)}>
-                Before
+      </Td>
+      <Td className="whitespace-nowrap text-right">{count(b.records)}</Td>
+      <Td className="whitespace-nowrap text-right">{bytes(b.size)}</Td>
+      <Td className="font-mono text-faint text-xs" title={b.sha256}>
+        {b.sha256?.slice(0, 12) ?? '–'}
+      </Td>
+      <Td className="text-muted">
+        <Ago at={b.created_at} />
+      </Td>
+      <Td>
+        <div className="flex justify-end gap-1">
+          {b.status === 'completed' && (
+            <Button size="icon-sm" variant="ghost" aria-label={`Look into ${b.name}`} onClick={() => onShow(b)}>
+              <Eye />
+            </Button>
+          )}
+          <Menu>
+            <MenuTrigger asChild>
+              <Button size="icon-sm" variant="ghost" aria-label={`Actions for ${b.name}`}>
+                <Ellipsis />
               </Button>
-              <Button size="sm" disabled={page * data.limit >= data.total} onClick={() => setPage(page + 1)}>
-                Next
-              </Button>
-            </span>
-          </div>
+            </MenuTrigger>
+            <MenuContent align="end">
+              <MenuItem asChild>
+                <Link to="/admin/backups/$backup" params={{ backup: b.id }}>
+                  <Archive /> Open
+                </Link>
+              </MenuItem>
+              <BackupItems backup={b} rights={rights} ask={ask} again={again} onWork={onWork} onError={onError} />
+            </MenuContent>
+          </Menu>
         </div>
-      )}
-    </Sheet>
+        <BackupDialogs backup={b} question={question} ask={ask} again={again} onWork={onWork} />
+      </Td>
+    </Tr>
   )
 }

@@ -20,13 +20,26 @@ type FormProps = {
   about?: ReactNode
   action: string
   ready?: boolean
+  /** It replaces or loses something: the button is red. */
+  danger?: boolean
+  banner?: ReactNode
   onClose: () => void
   onSubmit: () => Promise<unknown>
   children: ReactNode
 }
 
 /** A dialog with a form; what the server refuses is shown in it. */
-export function FormDialog({ title, about, action, ready = true, onClose, onSubmit, children }: FormProps) {
+export function FormDialog({
+  title,
+  about,
+  action,
+  ready = true,
+  danger,
+  banner,
+  onClose,
+  onSubmit,
+  children,
+}: FormProps) {
   const [busy, setBusy] = useState(false)
   const [error, setError] = useState<unknown>(null)
   const submit = async () => {
@@ -46,10 +59,11 @@ export function FormDialog({ title, about, action, ready = true, onClose, onSubm
       onOpenChange={(open) => !open && !busy && onClose()}
       title={title}
       description={about}
+      banner={banner}
       footer={
         <>
           <Button onClick={onClose}>Cancel</Button>
-          <Button variant="primary" busy={busy} disabled={!ready} onClick={submit}>
+          <Button variant={danger ? 'danger' : 'primary'} busy={busy} disabled={!ready} onClick={submit}>
             {action}
           </Button>
         </>

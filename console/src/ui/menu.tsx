@@ -1,5 +1,5 @@
 import { Check } from 'lucide-react'
-import { DropdownMenu } from 'radix-ui'
+import { DropdownMenu, Slot } from 'radix-ui'
 import type { ComponentProps, ReactNode } from 'react'
 import { cn } from './cn'
 
@@ -30,7 +30,8 @@ type ItemProps = ComponentProps<typeof DropdownMenu.Item> & { danger?: boolean; 
 export function MenuItem({ className, danger, hint, children, ...props }: ItemProps) {
   return (
     <DropdownMenu.Item className={cn(item, danger && 'text-production [&_svg]:text-production', className)} {...props}>
-      {children}
+      {/* What an item is made of with asChild takes the hint in behind its own content. */}
+      <Slot.Slottable>{children}</Slot.Slottable>
       {hint && <span className="ml-auto pl-4 text-faint text-xs">{hint}</span>}
     </DropdownMenu.Item>
   )
