@@ -8,6 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/postgres"
@@ -225,24 +228,43 @@ func (f *Fleet) clearLeftovers(ctx context.Context, specs []Spec) error {
 	return nil
 }
 
-// clearLeftover stops a server that may still run in a directory and removes the directory.
+// clearLeftover stops a server that may still run in a directory and removes the directory. What initdb had begun when its
+// control plane was killed can start after the look at the processes and write on for a moment: that is ended and removed too.
 func (f *Fleet) clearLeftover(ctx context.Context, dir string) error {
-	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
-		return nil
+	ctx, cancel := context.WithTimeout(ctx, leftoverLimit)
+	defer cancel()
+	for {
+		if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err := f.stopStray(ctx, dir); err != nil {
+			return err
+		}
+		err := os.RemoveAll(dir)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, unix.ENOTEMPTY) {
+			return fmt.Errorf("remove %s: %w", dir, err)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("remove %s: %w", dir, err)
+		case <-time.After(20 * time.Millisecond):
+		}
 	}
-	if err := f.stopStray(ctx, dir); err != nil {
-		return err
-	}
-	if err := os.RemoveAll(dir); err != nil {
-		return fmt.Errorf("remove %s: %w", dir, err)
-	}
-	return nil
 }
+
+// leftoverLimit is how long a process that nobody waits for may still write below a directory that is being removed.
+const leftoverLimit = time.Minute
 
 func (f *Fleet) stopStray(ctx context.Context, dir string) error {
 	server := f.serverAt(dir, postgres.Installation{}) // stopping needs no program
 	if err := server.Stop(ctx, postgres.Immediate); err != nil {
 		return fmt.Errorf("stop a stray server: %w", err)
+	}
+	if err := server.EndOrphans(ctx); err != nil {
+		return fmt.Errorf("end what a stray server left: %w", err)
 	}
 	return server.RemoveSocketDir()
 }

@@ -116,7 +116,7 @@ func (s *Server) listener() int {
 // file. The processes must go first: they are attached to the old shared memory and may still write to the data files, and
 // PostgreSQL's own guard against that is the pid file. It must not be called while the server runs.
 func (s *Server) clearDead(ctx context.Context) error {
-	if err := s.endOrphans(ctx); err != nil {
+	if err := s.EndOrphans(ctx); err != nil {
 		return err
 	}
 	if err := os.Remove(filepath.Join(s.config.DataDir, "postmaster.pid")); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -134,7 +134,9 @@ func (s *Server) clearKilled(ctx context.Context) error {
 	return s.clearDead(ctx)
 }
 
-func (s *Server) endOrphans(ctx context.Context) error {
+// EndOrphans ends the processes that work in the data directory though no postmaster runs there: those of a postmaster that was
+// killed, and those of an interrupted initdb, which has none. It must not be called while the server runs.
+func (s *Server) EndOrphans(ctx context.Context) error {
 	// An idle one ends by itself within moments; one amid a long query would go on for its whole length. SIGQUIT makes it
 	// end without touching anything; SIGKILL is for one that is stopped. Their transactions are lost with the postmaster anyway.
 	for _, sig := range []unix.Signal{unix.SIGQUIT, unix.SIGKILL, unix.SIGKILL} {
