@@ -1347,6 +1347,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/branches/{branch}/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What a branch used
+         * @description At most half a minute old. Asking wakes nothing. The billing period of now comes with it, with its cost so far and a forecast. A branch that is gone is found under its last name.
+         */
+        get: operations["get-branch-usage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/branches/{branch}/usage/csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What a branch used, as CSV
+         * @description A line for each row of the report, with a header.
+         */
+        get: operations["get-branch-usage-csv"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project}/branches/{branch}/wake": {
         parameters: {
             query?: never;
@@ -1359,6 +1399,41 @@ export interface paths {
         /** Start a branch's server; answers when it accepts connections */
         post: operations["wake-branch"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/budgets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A project's budgets, and how much of them is used */
+        get: operations["list-project-budgets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/budgets/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Add or replace a budget of a project or of one of its branches */
+        put: operations["set-project-budget"];
+        post?: never;
+        /** Remove a project's budget */
+        delete: operations["delete-project-budget"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1535,6 +1610,27 @@ export interface paths {
         post?: never;
         /** Take somebody's role in a project away */
         delete: operations["remove-member"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/proof-hooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A project's own checks of restored backups */
+        get: operations["get-proof-hooks"];
+        /**
+         * Replace a project's own checks of restored backups
+         * @description They run whenever a backup is verified, and their results are in the signed report. A command, and a URL in a private network, take the right to change the installation.
+         */
+        put: operations["set-proof-hooks"];
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1867,6 +1963,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What a project used
+         * @description At most half a minute old. Asking wakes nothing. The billing period of now comes with it, with its cost so far and a forecast.
+         */
+        get: operations["get-project-usage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/usage/csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What a project used, as CSV
+         * @description A line for each row of the report, with a header.
+         */
+        get: operations["get-project-usage-csv"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/removed": {
         parameters: {
             query?: never;
@@ -1999,6 +2135,102 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What was used in all projects that you see
+         * @description At most half a minute old. Asking wakes nothing. The billing period of now comes with it, with its cost so far and a forecast.
+         */
+        get: operations["get-usage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/usage/budgets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The budgets that you may see, and how much of them is used */
+        get: operations["list-budgets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/usage/budgets/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Add or replace a budget of the whole installation */
+        put: operations["set-budget"];
+        post?: never;
+        /** Remove a budget of the whole installation */
+        delete: operations["delete-budget"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/usage/csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What was used in all projects that you see, as CSV
+         * @description A line for each row of the report, with a header.
+         */
+        get: operations["get-usage-csv"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/usage/prices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What usage costs, and when a billing period begins */
+        get: operations["get-usage-prices"];
+        /**
+         * Say what usage costs, and when a billing period begins
+         * @description It holds for what was used before as well: costs are reckoned when they are asked for.
+         */
+        put: operations["set-usage-prices"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -2033,6 +2265,14 @@ export interface components {
              *     ]
              */
             allow?: string[] | null;
+        };
+        Assertion: {
+            /** @example every order has a customer */
+            name: string;
+            /** @description It must give no row. Otherwise it must give one row with one boolean, true. */
+            no_rows?: boolean;
+            /** @example SELECT count(*) > 0 FROM orders */
+            sql: string;
         };
         AuditEntry: {
             /** @example project.create */
@@ -2620,6 +2860,9 @@ export interface components {
         ListToken: {
             items: components["schemas"]["Token"][];
         };
+        ListUsageBudget: {
+            items: components["schemas"]["UsageBudget"][];
+        };
         Location: {
             access_key?: string;
             bucket?: string;
@@ -2983,7 +3226,7 @@ export interface components {
              * @example not_found
              * @enum {string}
              */
-            code: "internal" | "invalid" | "unauthenticated" | "not_allowed" | "not_found" | "conflict" | "unsafe" | "precondition" | "busy" | "too_many" | "unavailable" | "timeout" | "canceled" | "corrupt";
+            code: "internal" | "invalid" | "unauthenticated" | "not_allowed" | "not_found" | "conflict" | "unsafe" | "precondition" | "busy" | "too_many" | "unavailable" | "timeout" | "canceled" | "corrupt" | "exhausted";
             /**
              * @description What cannot be done, and why.
              * @example project shop does not exist
@@ -3037,6 +3280,38 @@ export interface components {
              * @example 16
              */
             postgres_major: number;
+        };
+        ProofHooks: {
+            /** @description The URL may lead to this machine or into a private network. */
+            allow_private?: boolean;
+            /**
+             * Format: int64
+             * @description Of each; 5 minutes when left out.
+             * @example 300
+             */
+            assertion_timeout_seconds?: number;
+            assertions?: components["schemas"]["Assertion"][] | null;
+            /**
+             * @description For a shell on the server's machine, with DATABASE_URL of the restored copy in its environment. Setting it takes the right to change the installation.
+             * @example cd /srv/shop && make smoke-test
+             */
+            command?: string;
+            /**
+             * Format: int64
+             * @description 5 minutes when left out.
+             * @example 300
+             */
+            command_timeout_seconds?: number;
+            /**
+             * @description Is sent a POST with the database_url of the restored copy; any answer but 2xx is a failure.
+             * @example https://ci.example.com/check
+             */
+            url?: string;
+            /**
+             * Format: int64
+             * @example 300
+             */
+            url_timeout_seconds?: number;
         };
         Publish: {
             /** @description The classes of hazards that somebody allowed. */
@@ -4061,6 +4336,199 @@ export interface components {
         TokenSecret: {
             secret: string;
             token: components["schemas"]["Token"];
+        };
+        UsageAmount: {
+            /** Format: double */
+            cost: number;
+            /** @description One for each metric that has a price. */
+            lines: components["schemas"]["UsageCostLine"][];
+            metrics: components["schemas"]["UsageMetrics"];
+        };
+        UsageBudget: {
+            /** @description Left out: the whole project. */
+            branch?: string;
+            /** @description Of a budget of costs. */
+            currency?: string;
+            /**
+             * Format: date-time
+             * @description The billing period.
+             */
+            from?: string;
+            /** @description When it is used up, the branches are put to sleep and nothing wakes them until the period ends or the limit is raised. */
+            hard?: boolean;
+            /**
+             * Format: double
+             * @example 10
+             */
+            limit: number;
+            /**
+             * @description A metric's name, or cost.
+             * @example cost
+             */
+            metric: string;
+            /** @example monthly */
+            name?: string;
+            /** @description A hard budget stops production too. */
+            production?: boolean;
+            project?: string;
+            /** @description ok, near from four fifths on, or used_up. */
+            state?: string;
+            /** Format: date-time */
+            to?: string;
+            /** Format: double */
+            used?: number;
+        };
+        UsageCostLine: {
+            /** Format: double */
+            cost: number;
+            /** @example compute_unit_seconds */
+            metric: string;
+            /** Format: double */
+            price: number;
+            /**
+             * Format: double
+             * @description In the unit.
+             */
+            quantity: number;
+            /** @example compute unit hour */
+            unit: string;
+        };
+        UsageMetrics: {
+            /**
+             * Format: double
+             * @description Time awake, the idle time before sleep included.
+             */
+            active_time_seconds: number;
+            /**
+             * Format: double
+             * @description Branches, each for 744 hours.
+             */
+            branches_month: number;
+            /**
+             * Format: double
+             * @description Data of copies, without what they share with others.
+             */
+            child_branch_bytes_month: number;
+            /**
+             * Format: double
+             * @description Time awake times the size: a quarter of a unit for each 256 MiB of shared_buffers, rounded up.
+             */
+            compute_unit_seconds: number;
+            /**
+             * Format: double
+             * @description Data as the files' sizes add up.
+             */
+            data_logical_bytes_month: number;
+            /**
+             * Format: double
+             * @description Branches beside a project's development and production, each for 744 hours.
+             */
+            extra_branches_month: number;
+            /**
+             * Format: double
+             * @description History before compression, once.
+             */
+            history_logical_bytes_month: number;
+            /**
+             * Format: double
+             * @description History as it is stored, at all locations.
+             */
+            instant_restore_bytes_month: number;
+            /**
+             * Format: double
+             * @description From the front door to clients.
+             */
+            public_network_transfer_bytes: number;
+            /**
+             * Format: double
+             * @description From clients to the front door.
+             */
+            received_bytes: number;
+            /**
+             * Format: double
+             * @description Data of branches that are no copies.
+             */
+            root_branch_bytes_month: number;
+            /**
+             * Format: double
+             * @description Portable backups, one copy of each.
+             */
+            snapshot_logical_bytes_month: number;
+            /**
+             * Format: double
+             * @description Portable backups at all destinations.
+             */
+            snapshot_storage_bytes_month: number;
+            /**
+             * Format: double
+             * @description WAL.
+             */
+            written_data_bytes: number;
+        };
+        UsagePeriod: {
+            /** @description At its end, when it goes on as in the last seven days. */
+            forecast: components["schemas"]["UsageAmount"];
+            /** Format: date-time */
+            from: string;
+            /** Format: date-time */
+            to: string;
+            used: components["schemas"]["UsageAmount"];
+        };
+        UsagePrices: {
+            /**
+             * @description Three letters; needed where something has a price.
+             * @example EUR
+             */
+            currency?: string;
+            /**
+             * @description By metric: per compute unit hour, per GB month or GB of 1000000000 bytes, per branch month.
+             * @example {}
+             */
+            prices: {
+                [key: string]: number;
+            };
+            /**
+             * Format: int64
+             * @description Of the month, at midnight UTC.
+             * @example 1
+             */
+            start_day: number;
+        };
+        UsageReport: {
+            /** @enum {string} */
+            by: "hour" | "day" | "month";
+            /**
+             * Format: double
+             * @description Of the total.
+             */
+            cost: number;
+            /**
+             * @description Left out where nothing has a price.
+             * @example EUR
+             */
+            currency?: string;
+            /** Format: date-time */
+            from: string;
+            period: components["schemas"]["UsagePeriod"];
+            rows: components["schemas"]["UsageRow"][];
+            /** Format: date-time */
+            to: string;
+            total: components["schemas"]["UsageMetrics"];
+        };
+        UsageRow: {
+            /** @description Its last name, where it is gone. */
+            branch?: string;
+            /**
+             * Format: double
+             * @description 0 where nothing has a price.
+             */
+            cost: number;
+            /** Format: date-time */
+            from: string;
+            metrics: components["schemas"]["UsageMetrics"];
+            project?: string;
+            /** Format: date-time */
+            to: string;
         };
     };
     responses: never;
@@ -7087,6 +7555,89 @@ export interface operations {
             };
         };
     };
+    "get-branch-usage": {
+        parameters: {
+            query?: {
+                /** @description Rounded down to a whole step; the begin of the billing period when left out. */
+                from?: string;
+                /** @description Now when left out. */
+                to?: string;
+                /** @description How the time is divided. Days begin at midnight UTC, months with the billing period. What is older than 62 days is known by the day. */
+                by?: "hour" | "day" | "month";
+                /** @description Rows of their own for each; all together when left out. */
+                per?: "project" | "branch";
+            };
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UsageReport"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-branch-usage-csv": {
+        parameters: {
+            query?: {
+                /** @description Rounded down to a whole step; the begin of the billing period when left out. */
+                from?: string;
+                /** @description Now when left out. */
+                to?: string;
+                /** @description How the time is divided. Days begin at midnight UTC, months with the billing period. What is older than 62 days is known by the day. */
+                by?: "hour" | "day" | "month";
+                /** @description Rows of their own for each; all together when left out. */
+                per?: "project" | "branch";
+            };
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The rows */
+            200: {
+                headers: {
+                    "Content-Type"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "wake-branch": {
         parameters: {
             query?: never;
@@ -7107,6 +7658,101 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Branch"];
                 };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-project-budgets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListUsageBudget"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "set-project-budget": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UsageBudget"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "delete-project-budget": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Error */
             default: {
@@ -7546,6 +8192,70 @@ export interface operations {
             cookie?: never;
         };
         requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-proof-hooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProofHooks"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "set-proof-hooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProofHooks"];
+            };
+        };
         responses: {
             /** @description No Content */
             204: {
@@ -8293,6 +9003,87 @@ export interface operations {
             };
         };
     };
+    "get-project-usage": {
+        parameters: {
+            query?: {
+                /** @description Rounded down to a whole step; the begin of the billing period when left out. */
+                from?: string;
+                /** @description Now when left out. */
+                to?: string;
+                /** @description How the time is divided. Days begin at midnight UTC, months with the billing period. What is older than 62 days is known by the day. */
+                by?: "hour" | "day" | "month";
+                /** @description Rows of their own for each; all together when left out. */
+                per?: "project" | "branch";
+            };
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UsageReport"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-project-usage-csv": {
+        parameters: {
+            query?: {
+                /** @description Rounded down to a whole step; the begin of the billing period when left out. */
+                from?: string;
+                /** @description Now when left out. */
+                to?: string;
+                /** @description How the time is divided. Days begin at midnight UTC, months with the billing period. What is older than 62 days is known by the day. */
+                by?: "hour" | "day" | "month";
+                /** @description Rows of their own for each; all together when left out. */
+                per?: "project" | "branch";
+            };
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The rows */
+            200: {
+                headers: {
+                    "Content-Type"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "list-removed": {
         parameters: {
             query?: never;
@@ -8522,6 +9313,234 @@ export interface operations {
             cookie?: never;
         };
         requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-usage": {
+        parameters: {
+            query?: {
+                /** @description Rounded down to a whole step; the begin of the billing period when left out. */
+                from?: string;
+                /** @description Now when left out. */
+                to?: string;
+                /** @description How the time is divided. Days begin at midnight UTC, months with the billing period. What is older than 62 days is known by the day. */
+                by?: "hour" | "day" | "month";
+                /** @description Rows of their own for each; all together when left out. */
+                per?: "project" | "branch";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UsageReport"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-budgets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListUsageBudget"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "set-budget": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UsageBudget"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "delete-budget": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-usage-csv": {
+        parameters: {
+            query?: {
+                /** @description Rounded down to a whole step; the begin of the billing period when left out. */
+                from?: string;
+                /** @description Now when left out. */
+                to?: string;
+                /** @description How the time is divided. Days begin at midnight UTC, months with the billing period. What is older than 62 days is known by the day. */
+                by?: "hour" | "day" | "month";
+                /** @description Rows of their own for each; all together when left out. */
+                per?: "project" | "branch";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The rows */
+            200: {
+                headers: {
+                    "Content-Type"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-usage-prices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UsagePrices"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "set-usage-prices": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UsagePrices"];
+            };
+        };
         responses: {
             /** @description No Content */
             204: {

@@ -20,9 +20,9 @@ export function jsonOf(columns: string[], rows: Rows): string {
   return `[\n${lines.join(',\n')}\n]\n`
 }
 
-/** Hands text to the browser as a file. */
-export function save(name: string, type: string, text: string): void {
-  const url = URL.createObjectURL(new Blob([text], { type }))
+/** Hands text or bytes to the browser as a file. */
+export function save(name: string, type: string, content: string | Uint8Array<ArrayBuffer>): void {
+  const url = URL.createObjectURL(new Blob([content], { type }))
   const link = document.createElement('a')
   link.href = url
   link.download = name

@@ -1,8 +1,10 @@
+import type { Where } from '@/api/sql'
 import { bytes } from '@/lib/format'
 import { CopyButton } from '@/ui/copy'
 import { Sheet } from '@/ui/dialog'
+import { type Peek, PeekRow } from './data-peek'
 
-export type Cell = { name: string; type: string; text: string | null }
+export type Cell = { name: string; type: string; text: string | null; peek?: Peek | null }
 
 // More than this is slow to lay out; all of it can be copied.
 const shown = 200_000
@@ -41,8 +43,8 @@ export function indentJSON(text: string): string {
   return out
 }
 
-/** The whole value of one cell. */
-export function CellSheet({ cell, onClose }: { cell: Cell | null; onClose: () => void }) {
+/** The whole value of one cell, and the row that it points to. */
+export function CellSheet({ cell, where, onClose }: { cell: Cell | null; where?: Where; onClose: () => void }) {
   const text = cell ? pretty(cell) : ''
   return (
     <Sheet
@@ -65,6 +67,7 @@ export function CellSheet({ cell, onClose }: { cell: Cell | null; onClose: () =>
             {cell.text === null ? 'NULL' : text.slice(0, shown)}
           </pre>
           {text.length > shown && <p className="text-muted text-xs">The value is longer; copy it to have all of it.</p>}
+          {cell.peek && where && <PeekRow where={where} peek={cell.peek} />}
         </div>
       )}
     </Sheet>

@@ -1,45 +1,47 @@
 import { useInfiniteQuery, useQuery, useQueryClient } from '@tanstack/react-query'
-import { ArrowDown, ArrowUp, ArrowUpDown, Lock, Pencil, Plus, Table2, Trash2, X } from 'lucide-react'
-import { useCallback, useEffect, useMemo, useState } from 'react'
+import { Lock, Pencil, Plus, Table2, Trash2 } from 'lucide-react'
+import { type ReactNode, useCallback, useEffect, useMemo, useState } from 'react'
 import { toast } from 'sonner'
+import { data, type SavedRows } from '@/api/data'
 import { ask, type Row, rowsOf } from '@/api/sql'
 import type { Branch } from '@/api/types'
 import { count } from '@/lib/format'
 import { mayChange, useRights } from '@/lib/rights'
 import {
-  type Change,
   catalogueSQL,
-  type Filter,
+  editsOf,
+  exportSQL,
   hiddenColumns,
-  type Operator,
   pageRows,
   pageSQL,
+  placeColumns,
   readTable,
-  type Sort,
-  saveSQL,
   type Table,
-  undoSQL,
   type Value,
 } from '@/lib/table-sql'
 import { Button } from '@/ui/button'
 import { Confirm } from '@/ui/confirm'
-import { CopyButton } from '@/ui/copy'
-import { Input, Select } from '@/ui/field'
+import { copyText } from '@/ui/copy'
+import { Select } from '@/ui/field'
 import { Grid } from '@/ui/grid'
 import { Empty, ErrorNotice, Panel, Skeleton } from '@/ui/pieces'
 import { useBranch } from './branch'
 import { type Cell, CellSheet } from './cell-sheet'
+import { ExportMenu } from './data-export'
+import { FilterBar, SortButton } from './data-filters'
+import type { Peek } from './data-peek'
+import { SaveDialog } from './data-save'
+import { useStaged } from './data-staged'
 import { type Editing, ValueDialog } from './data-value'
-import { ExportMenu } from './sql-results'
+import { ColumnsMenu, plainView, type View, ViewsMenu } from './data-views'
 
 const editFor = 15 * 60 * 1000
 const whereOf = (b: Branch) => ({ project: b.project, branch: b.name })
+export const nameOf = (t: Pick<Table, 'schema' | 'name'>) => (t.schema === 'public' ? t.name : `${t.schema}.${t.name}`)
 
-/** The rows of a branch's tables. */
-export function BranchData() {
-  const branch = useBranch()
-  const [chosen, setChosen] = useState<string | null>(null)
-  const { data: tables, error } = useQuery({
+/** The tables of a branch as its catalogue tells them. */
+export function useTables(branch: Branch) {
+  return useQuery({
     queryKey: ['tables', branch.id],
     staleTime: 60_000,
     queryFn: async ({ signal }) => {
@@ -47,15 +49,21 @@ export function BranchData() {
       return rowsOf(result).map(readTable)
     },
   })
+}
+
+/** The rows of a branch's tables. */
+export function BranchData() {
+  const branch = useBranch()
+  const [chosen, setChosen] = useState<string | null>(null)
+  const { data: tables, error } = useTables(branch)
   if (error) return <ErrorNotice error={error} />
   if (!tables) return <Skeleton className="h-96" />
-  const nameOf = (t: Table) => (t.schema === 'public' ? t.name : `${t.schema}.${t.name}`)
   const table = tables.find((t) => nameOf(t) === chosen) ?? tables[0]
   if (!table)
     return (
       <Panel>
         <Empty icon={Table2} title="There are no tables yet">
-          Create one with SQL, or let your application’s migrations do it.
+          Create one under Structure or with SQL, or let your application’s migrations do it.
         </Empty>
       </Panel>
     )
@@ -75,37 +83,34 @@ export function BranchData() {
   )
 }
 
-/** Whether editing is on. On production it ends by itself. */
-function useEditing(production: boolean): [boolean, (on: boolean) => void] {
+/** Whether editing is on. On production the server is asked for it, and there as here it ends by itself. */
+function useEditing(branch: Branch): [boolean, (on: boolean) => Promise<void>] {
   const [editing, setEditing] = useState(false)
+  const production = branch.environment === 'production'
   useEffect(() => {
     if (!editing || !production) return
     const timer = setTimeout(() => setEditing(false), editFor)
     return () => clearTimeout(timer)
   }, [editing, production])
-  return [editing, setEditing]
+  return [
+    editing,
+    async (on) => {
+      if (production && on) await data.open(whereOf(branch))
+      setEditing(on)
+      // That it could not be ended earlier than by itself changes nothing here.
+      if (production && !on) await data.close(whereOf(branch)).catch(() => {})
+    },
+  ]
 }
 
-function TableRows({ branch, table }: { branch: Branch; table: Table }) {
-  const [filters, setFilters] = useState<Filter[]>([])
-  const [sort, setSort] = useState<Sort | null>(null)
-  const [sets, setSets] = useState<Record<number, Record<string, Value>>>({})
-  const [gone, setGone] = useState<number[]>([])
-  const [added, setAdded] = useState<Record<string, Value>[]>([])
-  const [cell, setCell] = useState<Cell | null>(null)
-  const [value, setValue] = useState<Editing | null>(null)
-  const [asking, setAsking] = useState<'edit' | 'save' | null>(null)
-  const production = branch.environment === 'production'
-  const [editing, setEditing] = useEditing(production)
-  const may = mayChange(useRights(branch.project), branch)
-  const editable = table.key.length > 0 && (table.kind === 'r' || table.kind === 'p')
-  const client = useQueryClient()
-  const skip = hiddenColumns(table, sort)
+/** The rows of a table under a view, page by page, with what tells where each stands. */
+function useRows(branch: Branch, table: Table, view: View) {
+  const skip = hiddenColumns(table, view.sorts)
   const pages = useInfiniteQuery({
-    queryKey: ['rows', branch.id, table.schema, table.name, filters, sort],
+    queryKey: ['rows', branch.id, table.schema, table.name, view.filters, view.sorts],
     initialPageParam: { last: null as Row | null, skip: 0 },
     queryFn: async ({ pageParam, signal }) => {
-      const sql = pageSQL(table, filters, sort, pageParam.last, pageParam.skip)
+      const sql = pageSQL(table, view.filters, view.sorts, pageParam.last, pageParam.skip)
       const [result] = await ask(whereOf(branch), { sql, max_rows: pageRows }, signal)
       return { rows: rowsOf(result), cut: result?.truncated ?? false }
     },
@@ -117,259 +122,261 @@ function TableRows({ branch, table }: { branch: Branch; table: Table }) {
     staleTime: Number.POSITIVE_INFINITY,
     refetchOnWindowFocus: false,
   })
-  const rows = useMemo(
-    () => pages.data?.pages.flatMap((p) => p.rows.map((r) => r.slice(skip))) ?? [],
-    [pages.data, skip],
+  const whole = useMemo(() => pages.data?.pages.flatMap((p) => p.rows) ?? [], [pages.data])
+  const rows = useMemo(() => whole.map((r) => r.slice(skip)), [whole, skip])
+  const places = (which: number[]) =>
+    which.flatMap((r) => (whole[r] ? [(whole[r] as Row).slice(0, placeColumns(table))] : []))
+  return { pages, rows, places }
+}
+
+/** Which rows are selected; with Shift all between this one and the last. */
+function useSelection() {
+  const [selected, setSelected] = useState<ReadonlySet<number>>(new Set())
+  const [last, setLast] = useState(0)
+  return {
+    selected,
+    clear: () => setSelected(new Set()),
+    all: (rows: number) => setSelected(new Set(Array.from({ length: rows }, (_, i) => i))),
+    toggle: (row: number, through: boolean) => {
+      const next = new Set(selected)
+      const on = !next.has(row)
+      const from = through ? Math.min(last, row) : row
+      const to = through ? Math.max(last, row) : row
+      for (let r = from; r <= to; r++) on ? next.add(r) : next.delete(r)
+      setSelected(next)
+      setLast(row)
+    },
+  }
+}
+
+function TableRows({ branch, table }: { branch: Branch; table: Table }) {
+  const [view, setView] = useState<View>(plainView)
+  const [cell, setCell] = useState<Cell | null>(null)
+  const [value, setValue] = useState<Editing | null>(null)
+  const [asking, setAsking] = useState<'edit' | 'save' | null>(null)
+  const production = branch.environment === 'production'
+  const [editing, setEditing] = useEditing(branch)
+  const may = mayChange(useRights(branch.project), branch)
+  const editable = table.kind === 'r' || table.kind === 'p'
+  const client = useQueryClient()
+  const { pages, rows, places } = useRows(branch, table, view)
+  const staged = useStaged(table, rows)
+  const chosen = useSelection()
+  const { changes } = staged
+  const shown = useMemo(
+    () => table.columns.flatMap((c, i) => (view.hidden.includes(c.name) ? [] : [i])),
+    [table, view.hidden],
   )
   const columns = useMemo(
     () =>
-      table.columns.map((c) => ({
-        key: c.name,
-        name: c.name,
-        about: `${c.type}${table.key.includes(c.name) ? ' · key' : ''}`,
-      })),
-    [table],
+      shown.flatMap((i) => {
+        const c = table.columns[i]
+        const marks = [c && table.key.includes(c.name) && 'key', c && linkOf(table, c.name) && 'reference']
+        return c ? [{ key: c.name, name: c.name, about: [c.type, ...marks].filter(Boolean).join(' · ') }] : []
+      }),
+    [table, shown],
   )
-  const changes: Change[] = [
-    ...Object.entries(sets).flatMap(([r, set]): Change[] => {
-      const row = rows[Number(r)]
-      return row && !gone.includes(Number(r)) ? [{ kind: 'update', row, set }] : []
-    }),
-    ...gone.flatMap((r): Change[] => (rows[r] ? [{ kind: 'delete', row: rows[r] }] : [])),
-    ...added.map((set): Change => ({ kind: 'insert', set })),
-  ]
-  const discard = () => {
-    setSets({})
-    setGone([])
-    setAdded([])
-  }
   // Staged rows are known by where they stand: another order is another list.
-  const view = (next: () => void) => {
-    if (changes.length > 0) return void toast.error('Save or discard your changes first')
-    next()
+  const look = (next: View) => {
+    if (changes.length > 0 && (next.filters !== view.filters || next.sorts !== view.sorts))
+      return void toast.error('Save or discard your changes first')
+    if (next.filters !== view.filters || next.sorts !== view.sorts) chosen.clear()
+    setView(next)
   }
-  const name = (column: number) => table.columns[column]?.name ?? ''
-  const read = (r: number, c: number): Value | undefined => {
-    if (r >= rows.length) return added[r - rows.length]?.[name(c)]
-    const set = sets[r]
-    return set && name(c) in set ? set[name(c)] : rows[r]?.[c]
-  }
+  const at = (c: number) => shown[c] ?? 0
   const open = (r: number, c: number) => {
-    const column = table.columns[c]
+    const column = table.columns[at(c)]
     if (!column) return
-    if (editing && !column.generated && !gone.includes(r)) setValue({ row: r, column, text: read(r, c) ?? null })
-    else setCell({ name: column.name, type: column.type, text: read(r, c) ?? null })
+    const text = staged.read(r, at(c)) ?? null
+    const peek = peekOf(table, column.name, (i) => staged.read(r, i) ?? null)
+    if (editing && !column.generated && !staged.gone.has(r)) setValue({ row: r, column, text, peek })
+    else setCell({ name: column.name, type: column.type, text, peek })
   }
-  const stage = (r: number, column: string, text: Value) => {
-    setValue(null)
-    if (r >= rows.length) {
-      setAdded(added.map((set, i) => (i === r - rows.length ? { ...set, [column]: text } : set)))
-      return
-    }
-    const { [column]: _, ...rest } = sets[r] ?? {}
-    const original = rows[r]?.[table.columns.findIndex((x) => x.name === column)] ?? null
-    const next = text === original ? rest : { ...rest, [column]: text }
-    const { [r]: __, ...others } = sets
-    setSets(Object.keys(next).length > 0 ? { ...others, [r]: next } : others)
-  }
-  const remove = (r: number) => {
-    if (r >= rows.length) setAdded(added.filter((_, i) => i !== r - rows.length))
-    else setGone(gone.includes(r) ? gone.filter((g) => g !== r) : [...gone, r])
-  }
-  const save = async () => {
-    const undo = undoSQL(table, changes)
-    await ask(whereOf(branch), { sql: saveSQL(table, changes), write: true })
-    discard()
-    toast.success('Saved', {
-      description: undo === '' ? undefined : 'The way back can be copied and run as SQL.',
-      action:
-        undo === '' ? undefined : { label: 'Copy the way back', onClick: () => navigator.clipboard?.writeText(undo) },
-    })
+  const reread = async () => {
+    staged.discard()
+    chosen.clear()
+    setAsking(null)
     await client.invalidateQueries({ queryKey: ['rows', branch.id] })
+  }
+  const saved = async ({ undo }: SavedRows) => {
+    await reread()
+    toast.success('Saved', {
+      description: undo && 'The way back can be copied and run as SQL.',
+      action: undo ? { label: 'Copy the way back', onClick: () => copyText(undo) } : undefined,
+    })
   }
   const { hasNextPage, isFetchingNextPage, fetchNextPage } = pages
   const more = useCallback(() => {
     if (hasNextPage && !isFetchingNextPage) fetchNextPage()
   }, [hasNextPage, isFetchingNextPage, fetchNextPage])
   const sum = changes.length === 1 ? 'one change' : `${changes.length} changes`
+  const names = shown.map((i) => table.columns[i]?.name ?? '')
+  const marked = [...chosen.selected].filter((r) => r < rows.length)
+  const exports = [
+    ...(marked.length > 0 && placeColumns(table) > 0
+      ? [
+          {
+            label: marked.length === 1 ? 'The selected row' : `The ${marked.length} selected rows`,
+            sql: exportSQL(table, names, [], view.sorts, places(marked)),
+          },
+        ]
+      : []),
+    {
+      label: view.filters.length > 0 ? 'All rows that match' : 'All rows',
+      sql: exportSQL(table, names, view.filters, view.sorts, null),
+    },
+  ]
   return (
     <>
       <div className="flex flex-wrap items-center gap-2 border-line border-b p-2">
-        <FilterBar table={table} filters={filters} onChange={(f) => view(() => setFilters(f))} />
+        <FilterBar table={table} filters={view.filters} onChange={(filters) => look({ ...view, filters })} />
         <span className="ml-auto flex flex-wrap items-center gap-2">
           <span className="text-faint text-xs">
             {count(rows.length)} read{table.estimate >= 0 && `, about ${count(table.estimate)} in all`}
           </span>
-          {rows.length > 0 && <ExportMenu columns={columns.map((c) => c.name)} rows={rows} name={table.name} />}
-          {!may ? (
-            <span className="flex items-center gap-1 text-muted text-xs">
-              <Lock className="size-3.5" aria-hidden /> Read-only
-            </span>
-          ) : editable ? (
-            <>
-              {editing && (
-                <Button onClick={() => setAdded([...added, {}])}>
+          <ColumnsMenu table={table} hidden={view.hidden} onHide={(hidden) => look({ ...view, hidden })} />
+          <ViewsMenu
+            project={branch.project}
+            table={table}
+            name={`${table.schema}.${table.name}`}
+            view={view}
+            onView={look}
+          />
+          <ExportMenu where={whereOf(branch)} name={table.name} exports={exports} />
+          <EditBar may={may} editable={editable}>
+            {editing && (
+              <>
+                <Button onClick={staged.insert}>
                   <Plus /> Insert row
                 </Button>
-              )}
-              <Button
-                aria-pressed={editing}
-                onClick={() => (editing ? setEditing(false) : production ? setAsking('edit') : setEditing(true))}
-              >
-                <Pencil /> {editing ? 'Stop editing' : 'Edit'}
-              </Button>
-            </>
-          ) : (
-            <span className="text-muted text-xs">Not editable: its rows have no primary key to tell them apart.</span>
-          )}
+                <Button
+                  disabled={chosen.selected.size === 0}
+                  onClick={() => {
+                    staged.remove([...chosen.selected])
+                    chosen.clear()
+                  }}
+                >
+                  <Trash2 /> Delete selected
+                </Button>
+              </>
+            )}
+            <Button
+              aria-pressed={editing}
+              onClick={() => (editing || !production ? setEditing(!editing) : setAsking('edit'))}
+            >
+              <Pencil /> {editing ? 'Stop editing' : 'Edit'}
+            </Button>
+          </EditBar>
         </span>
       </div>
       {pages.error && <ErrorNotice error={pages.error} className="m-3" />}
-      {pages.data && rows.length + added.length === 0 ? (
-        <Empty icon={Table2} title={filters.length > 0 ? 'No row matches' : 'The table is empty'}>
-          {filters.length > 0 ? 'Change or remove a filter.' : 'Rows that are added show here.'}
+      {pages.data && rows.length + staged.added.length === 0 ? (
+        <Empty icon={Table2} title={view.filters.length > 0 ? 'No row matches' : 'The table is empty'}>
+          {view.filters.length > 0 ? 'Change or remove a filter.' : 'Rows that are added show here.'}
         </Empty>
       ) : (
         <Grid
           label={`Rows of ${table.name}`}
           className="h-[calc(100dvh-20rem)] min-h-96"
           columns={columns}
-          rows={rows.length + added.length}
-          value={read}
+          rows={rows.length + staged.added.length}
+          value={(r, c) => staged.read(r, at(c))}
           look={(r, c) => {
-            if (gone.includes(r)) return 'bg-production-soft line-through'
-            return r >= rows.length || name(c) in (sets[r] ?? {}) ? 'bg-warn-soft' : undefined
+            if (staged.gone.has(r)) return 'bg-production-soft line-through'
+            return staged.isSet(r, at(c)) ? 'bg-warn-soft' : undefined
           }}
           onOpen={open}
           onEnd={more}
-          head={(c) => <SortButton name={name(c)} sort={sort} onSort={(s) => view(() => setSort(s))} />}
-          before={
-            editing
-              ? {
-                  width: 40,
-                  cell: (r) => (
-                    <Button variant="ghost" size="icon-sm" aria-label={`Delete row ${r + 1}`} onClick={() => remove(r)}>
-                      <Trash2 />
-                    </Button>
-                  ),
-                }
-              : undefined
-          }
+          head={(c) => (
+            <SortButton name={names[c] ?? ''} sorts={view.sorts} onSort={(sorts) => look({ ...view, sorts })} />
+          )}
+          before={{
+            width: 36,
+            head: (
+              <input
+                type="checkbox"
+                aria-label="Select all rows that were read"
+                checked={rows.length > 0 && chosen.selected.size >= rows.length}
+                onChange={(e) => (e.target.checked ? chosen.all(rows.length) : chosen.clear())}
+              />
+            ),
+            cell: (r) => (
+              <input
+                type="checkbox"
+                aria-label={`Select row ${r + 1}`}
+                checked={chosen.selected.has(r)}
+                onChange={(e) => chosen.toggle(r, (e.nativeEvent as MouseEvent).shiftKey)}
+              />
+            ),
+          }}
         />
       )}
       {changes.length > 0 && (
         <div className="flex flex-wrap items-center justify-between gap-2 border-warn/40 border-t bg-warn-soft p-2 text-sm">
           <span>{sum} not saved</span>
           <span className="flex gap-2">
-            <Button onClick={discard}>Discard</Button>
+            <Button onClick={staged.discard}>Discard</Button>
             <Button variant={production ? 'danger' : 'primary'} disabled={!editing} onClick={() => setAsking('save')}>
               Save {sum}…
             </Button>
           </span>
         </div>
       )}
-      <CellSheet cell={cell} onClose={() => setCell(null)} />
-      {value && <ValueDialog editing={value} onClose={() => setValue(null)} onStage={stage} />}
+      <CellSheet cell={cell} where={whereOf(branch)} onClose={() => setCell(null)} />
+      {value && (
+        <ValueDialog
+          where={whereOf(branch)}
+          editing={value}
+          onClose={() => setValue(null)}
+          onStage={(r, column, text: Value) => {
+            setValue(null)
+            staged.stage(r, column, text)
+          }}
+        />
+      )}
       <Confirm
         open={asking === 'edit'}
         onOpenChange={(o) => setAsking(o ? 'edit' : null)}
         title="Edit production’s rows?"
         action="Edit for 15 minutes"
         production
-        onConfirm={async () => setEditing(true)}
+        onConfirm={() => setEditing(true)}
       >
-        Nothing changes until you save, and you are shown the SQL first.
+        Nothing changes until you save, and you are shown the SQL first. What the rows were and become is written to the
+        audit trail.
       </Confirm>
-      <Confirm
-        open={asking === 'save'}
-        onOpenChange={(o) => setAsking(o ? 'save' : null)}
-        title={`Save ${sum}?`}
-        action="Save"
-        production={production}
-        onConfirm={save}
-      >
-        <p>This is what runs, as a whole or not at all:</p>
-        <pre data-testid="save-sql" className="mt-2 max-h-72 overflow-auto rounded-md bg-sunken p-2 text-2xs">
-          {asking === 'save' ? saveSQL(table, changes) : ''}
-        </pre>
-        {asking === 'save' && <CopyButton text={saveSQL(table, changes)} label="Copy the SQL" className="mt-2" />}
-      </Confirm>
+      {asking === 'save' && (
+        <SaveDialog
+          branch={branch}
+          edits={editsOf(table, changes)}
+          sum={sum}
+          onClose={() => setAsking(null)}
+          onSaved={saved}
+          onReread={reread}
+        />
+      )}
     </>
   )
 }
 
-function SortButton({ name, sort, onSort }: { name: string; sort: Sort | null; onSort: (s: Sort | null) => void }) {
-  const here = sort?.column === name ? sort : null
-  const Icon = here ? (here.down ? ArrowDown : ArrowUp) : ArrowUpDown
-  return (
-    <button
-      type="button"
-      aria-label={`Sort by ${name}`}
-      className="text-faint hover:text-text"
-      onClick={() => onSort(here?.down ? null : { column: name, down: here !== null })}
-    >
-      <Icon className="size-3.5" aria-hidden />
-    </button>
-  )
+function EditBar({ may, editable, children }: { may: boolean; editable: boolean; children: ReactNode }) {
+  if (!may)
+    return (
+      <span className="flex items-center gap-1 text-muted text-xs">
+        <Lock className="size-3.5" aria-hidden /> Read-only
+      </span>
+    )
+  if (!editable) return <span className="text-muted text-xs">Not editable: it is no table of its own.</span>
+  return children
 }
 
-const operators: { value: Operator; label: string }[] = [
-  { value: '=', label: 'is' },
-  { value: '<>', label: 'is not' },
-  { value: 'contains', label: 'contains' },
-  { value: '<', label: '<' },
-  { value: '<=', label: '≤' },
-  { value: '>', label: '>' },
-  { value: '>=', label: '≥' },
-  { value: 'null', label: 'is NULL' },
-  { value: 'not null', label: 'is not NULL' },
-]
+function linkOf(table: Table, column: string) {
+  return table.links.find((l) => l.columns.includes(column))
+}
 
-function FilterBar({ table, filters, onChange }: { table: Table; filters: Filter[]; onChange: (f: Filter[]) => void }) {
-  const [column, setColumn] = useState(table.columns[0]?.name ?? '')
-  const [operator, setOperator] = useState<Operator>('=')
-  const [value, setValue] = useState('')
-  return (
-    <form
-      className="flex flex-wrap items-center gap-1.5"
-      onSubmit={(event) => {
-        event.preventDefault()
-        onChange([...filters, { column, operator, value }])
-        setValue('')
-      }}
-    >
-      <select
-        aria-label="Filter by column"
-        value={column}
-        onChange={(e) => setColumn(e.target.value)}
-        className="h-8 max-w-40 rounded-md border border-line-strong bg-panel px-2 text-sm"
-      >
-        {table.columns.map((c) => (
-          <option key={c.name}>{c.name}</option>
-        ))}
-      </select>
-      <Select
-        aria-label="Comparison"
-        value={operator}
-        onValueChange={(o) => setOperator(o as Operator)}
-        options={operators}
-        className="w-28"
-      />
-      {!operator.endsWith('null') && (
-        <Input aria-label="Filter value" value={value} onChange={(e) => setValue(e.target.value)} className="w-36" />
-      )}
-      <Button type="submit">Filter</Button>
-      {filters.map((f, i) => (
-        <Button
-          // biome-ignore lint/suspicious/noArrayIndexKey: filters have no other identity than their order
-          key={i}
-          size="sm"
-          aria-label={`Remove the filter on ${f.column}`}
-          onClick={() => onChange(filters.filter((_, j) => j !== i))}
-        >
-          {f.column} {operators.find((o) => o.value === f.operator)?.label} {f.value.slice(0, 24)} <X />
-        </Button>
-      ))}
-    </form>
-  )
+/** The row that a value points to, when it points to one. */
+function peekOf(table: Table, column: string, read: (i: number) => Value): Peek | null {
+  const link = linkOf(table, column)
+  const values = link?.columns.map((name) => read(table.columns.findIndex((c) => c.name === name))) ?? []
+  return link && values.every((v) => v !== null) ? { link, values } : null
 }

@@ -41,6 +41,25 @@ const theme = EditorView.theme({
   '.cm-placeholder': { color: 'var(--faint)' },
 })
 
+/**
+ * Puts text that replaces other text into the document itself. Left to Chromium, the new text keeps the look of what it replaces by
+ * a style attribute, which the content security policy refuses.
+ */
+const replaceWithoutStyle = EditorView.domEventHandlers({
+  beforeinput: (event, view) => {
+    const { main } = view.state.selection
+    const text = event.data
+    if (event.inputType !== 'insertText' || text === null || main.empty || view.composing) return false
+    const insert = () => view.state.update(view.state.replaceSelection(text), { userEvent: 'input.type' })
+    const handled = view.state
+      .facet(EditorView.inputHandler)
+      .some((handle) => handle(view, main.from, main.to, text, insert))
+    if (!handled) view.dispatch(insert())
+    event.preventDefault()
+    return true
+  },
+})
+
 /** What of the text shall run: the selection, else everything. */
 export type Chosen = { text: string; selected: boolean; from: number }
 
@@ -109,6 +128,7 @@ export default function SQLEditor({ text, onText, onChoose, onRun, completions, 
           keymap.of([...closeBracketsKeymap, ...defaultKeymap, ...historyKeymap, ...completionKeymap, indentWithTab]),
           placeholder('SELECT …'),
           theme,
+          replaceWithoutStyle,
           EditorView.lineWrapping,
           EditorState.readOnly.of(start.readOnly ?? false),
           EditorView.contentAttributes.of({ 'aria-label': start.label }),

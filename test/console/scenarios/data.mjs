@@ -1,5 +1,5 @@
 // My data: pages by key, filters, staged changes in one transaction, a row that changed meanwhile, names and values that are
-// text, tables that are very wide or have no key, and who may not edit. Production asks and ends editing by itself.
+// text, tables that are very wide or have no key, and who may not edit. Production asks, and ends editing by itself.
 const evil = `<img src=x onerror="window.pwned=1">`
 const quoted = `"${evil.replaceAll('"', '""')}"`
 
@@ -25,7 +25,7 @@ export default async function ({ open, check, base, token }) {
     CREATE TABLE grid.wide (${wide}); INSERT INTO grid.wide (c0, c1599) VALUES (7, 77);
     CREATE TABLE grid.big (id int PRIMARY KEY, doc jsonb); INSERT INTO grid.big SELECT 1, jsonb_build_object('text', repeat('x', 5000000))`)
 
-  const page = await open({})
+  const page = await open({ expected: [409] })
   await page.goto('/projects/shop/branches/development/data')
   const choose = async (name) => {
     await page.getByRole('combobox', { name: 'Table' }).click()
@@ -50,27 +50,30 @@ export default async function ({ open, check, base, token }) {
     await page.getByRole('textbox', { name: 'Value', exact: true }).fill(to)
     await page.getByRole('button', { name: 'Set value' }).click()
     await page.getByRole('button', { name: 'Save one change…' }).click()
+    await page.getByTestId('save-sql').or(dialog.getByRole('alert')).waitFor()
   }
-  await change('0.10', '12345678901234567890.05')
   const dialog = page.getByRole('dialog', { name: 'Save one change?' })
+  await change('0.10', '12345678901234567890.05')
   check((await page.getByTestId('save-sql').innerText()).includes(`SET "price" = '12345678901234567890.05'`), 'the SQL is not shown')
   await dialog.getByRole('button', { name: 'Save', exact: true }).click()
   await dialog.waitFor({ state: 'detached' })
   await cell('12345678901234567890.05').waitFor()
-  await sql(`UPDATE grid.many SET note = 'by somebody else' WHERE note = 'note 999'`)
   await change('note 999', 'mine')
+  await sql(`UPDATE grid.many SET note = 'by somebody else' WHERE note = 'note 999'`)
   await dialog.getByRole('button', { name: 'Save', exact: true }).click()
   await dialog.getByRole('alert').getByText('was changed meanwhile').waitFor()
-  await dialog.getByRole('button', { name: 'Cancel' }).click()
-  await page.getByRole('button', { name: 'Discard' }).click()
+  const told = await dialog.getByRole('row').nth(1).innerText()
+  check(/note\s+note 999\s+by somebody else\s+mine/.test(told), `the conflict is told as ${told}`)
+  check(await dialog.getByRole('button', { name: 'Save', exact: true }).isDisabled(), 'a conflict can be saved')
+  await dialog.getByRole('button', { name: 'Discard my changes and read again' }).click()
+  await page.getByText('No row matches').waitFor()
   const [kept] = await sql(`SELECT note FROM grid.many WHERE id = 9007199254740993 + 999`)
   check(kept.rows[0][0] === 'by somebody else', 'the change of somebody else was lost')
 
   await choose(`grid.${evil}`)
   await cell(evil).waitFor()
   await choose('grid.wide')
-  await page.getByText('Not editable').waitFor()
-  await cell('7').waitFor()
+    await cell('7').waitFor()
   await grid.evaluate((el) => el.scrollTo(el.scrollWidth, 0))
   await cell('77').waitFor()
   check((await page.getByRole('columnheader').count()) < 60, 'every column is in the page')

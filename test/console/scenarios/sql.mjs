@@ -83,6 +83,3 @@ export default async function ({ open, check }) {
   await page.getByRole('alert').getByText(/read-only transaction/).waitFor()
   check((await page.evaluate(() => window.pwned)) === undefined, 'a script of the data ran')
 }
-
-// Chromium keeps the style of text that is replaced in an editable element by writing a style attribute, which the policy refuses.
-export const expectedComplaint = /Applying inline style violates/
