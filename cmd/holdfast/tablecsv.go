@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -174,39 +173,4 @@ func (r *rejectsFile) close() error {
 		return nil
 	}
 	return errors.Join(r.out.Flush(), r.file.Close())
-}
-
-func (c *cli) backupAdoptCommand() *cobra.Command {
-	var name string
-	cmd := &cobra.Command{
-		Use: "adopt PROJECT[/BRANCH] FILE", Short: "Keep a dump that was made elsewhere as a backup",
-		Long: `Keep a dump that was made elsewhere as a backup of a branch; of a project without a branch, its development.
-
-The format is recognized by the first bytes: pg_dump's custom archive, its directory in a tar file, SQL, or the product's JSON and CSV. The file is read to its
-end before anything is kept; one that is unknown or cut is refused.`,
-		Example: "  holdfast backup adopt shop old.dump\n  holdfast backup adopt shop/production nightly.sql.gz --name from_the_old_server",
-		Args:    cobra.ExactArgs(2), ValidArgsFunction: c.completeBranches,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			branch := args[0]
-			if !strings.Contains(branch, "/") {
-				branch += "/" + holdfast.DevelopmentName
-			}
-			f, err := os.Open(args[1])
-			if err != nil {
-				return fmt.Errorf("open the file: %w", err)
-			}
-			defer f.Close()
-			return c.onBranch(cmd.Context(), []string{branch}, func(client *api.Client, ref holdfast.BranchRef) error {
-				b, err := client.AdoptBackup(cmd.Context(), ref, name, filepath.Base(args[1]), f)
-				if err != nil {
-					return err
-				}
-				return c.show(b, func(w io.Writer) {
-					fmt.Fprintf(w, "%s is kept as the backup %s: %s, %d bytes, SHA-256 %s\n", args[1], b.Name, b.Format, b.Size, b.SHA256)
-				})
-			})
-		},
-	}
-	cmd.Flags().StringVar(&name, "name", "", "what to call it; made from the branch and the time when left out")
-	return cmd
 }

@@ -105,15 +105,15 @@ func (c *Client) send(ctx context.Context, method, path, accept string, in any) 
 		}
 		body = bytes.NewReader(raw)
 	}
-	return c.transmit(ctx, method, path, accept, "application/json", body)
+	return c.transmit(ctx, method, path, accept, "application/json", body, 0)
 }
 
-// upload sends a file as it is read.
-func (c *Client) upload(ctx context.Context, path, accept, contentType string, file io.Reader) (*http.Response, error) {
-	return c.transmit(ctx, http.MethodPost, path, accept, contentType, io.NopCloser(file))
+// upload sends a file as it is read; size is that of all of it, 0 where it is not known.
+func (c *Client) upload(ctx context.Context, path, accept, contentType string, file io.Reader, size int64) (*http.Response, error) {
+	return c.transmit(ctx, http.MethodPost, path, accept, contentType, io.NopCloser(file), size)
 }
 
-func (c *Client) transmit(ctx context.Context, method, path, accept, contentType string, body io.Reader) (*http.Response, error) {
+func (c *Client) transmit(ctx context.Context, method, path, accept, contentType string, body io.Reader, size int64) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.base.String()+path, body)
 	if err != nil {
 		return nil, fmt.Errorf("make the request to %s: %w", path, err)
@@ -122,6 +122,9 @@ func (c *Client) transmit(ctx context.Context, method, path, accept, contentType
 	req.Header.Set("User-Agent", c.agent)
 	if body != nil {
 		req.Header.Set("Content-Type", contentType)
+	}
+	if size > 0 {
+		req.ContentLength = size
 	}
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)

@@ -73,7 +73,7 @@ func (c *Client) ExportTable(ctx context.Context, ref holdfast.BranchRef, ask Ta
 func (c *Client) ImportTable(ctx context.Context, ref holdfast.BranchRef, ask TableImport, file io.Reader, reject func(columns []string, row RejectedRow) error) (ImportEnd, error) {
 	q := url.Values{"table": {ask.Table}, "delimiter": {ask.Delimiter}, "encoding": {ask.Encoding}, "no_header": {strconv.FormatBool(ask.NoHeader)},
 		"dry_run": {strconv.FormatBool(ask.DryRun)}, "rejects": {strconv.FormatBool(ask.Rejects)}, "map": ask.Map, "upsert": ask.Upsert}
-	res, err := c.upload(ctx, refPath(ImportTablePath, ref)+"?"+q.Encode(), LinesContentType, CSVContentType, file)
+	res, err := c.upload(ctx, refPath(ImportTablePath, ref)+"?"+q.Encode(), LinesContentType, CSVContentType, file, 0)
 	if err != nil {
 		return ImportEnd{}, err
 	}
@@ -102,11 +102,11 @@ func (c *Client) ImportTable(ctx context.Context, ref holdfast.BranchRef, ask Ta
 	}
 }
 
-// AdoptBackup sends a dump that was made elsewhere, to be kept as a backup of a branch. fileName says how it is packed.
-func (c *Client) AdoptBackup(ctx context.Context, ref holdfast.BranchRef, name, fileName string, file io.Reader) (Backup, error) {
+// AdoptBackup sends a dump that was made elsewhere, to be kept as a backup of a branch. size is that of the file, 0 where it is not known. The answer has the backup's ID and the job's, which inspects and keeps it.
+func (c *Client) AdoptBackup(ctx context.Context, ref holdfast.BranchRef, name string, file io.Reader, size int64) (Backup, error) {
 	var b Backup
-	q := url.Values{"name": {name}, "file": {fileName}}
-	res, err := c.upload(ctx, refPath(AdoptBackupPath, ref)+"?"+q.Encode(), "application/json", "application/octet-stream", file)
+	q := url.Values{"name": {name}}
+	res, err := c.upload(ctx, refPath(AdoptBackupPath, ref)+"?"+q.Encode(), "application/json", "application/octet-stream", file, size)
 	if err != nil {
 		return b, err
 	}

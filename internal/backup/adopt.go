@@ -1,15 +1,17 @@
 package backup
 
 import (
+	"bufio"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path"
 	"path/filepath"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/holdfast/holdfast"
 )
@@ -27,7 +29,7 @@ func (t Tools) Adopt(ctx context.Context, file string, req DumpRequest) (holdfas
 	req.Progress.step("inspecting the file", 0, 0, "")
 	in, err := t.Inspect(ctx, file)
 	if err != nil {
-		return b, fmt.Errorf("adopt %s: %w", filepath.Base(file), err)
+		return b, fmt.Errorf("adopt the file: %w", err)
 	}
 	b.Options = holdfast.BackupOptions{Format: in.Format, Compression: in.Compression, SchemaOnly: in.SchemaOnly, DataOnly: in.DataOnly && !in.SchemaOnly}
 	b.Database, b.ServerVersion, b.Major, b.Tool = in.Database, in.ServerVersion, in.Major, in.Tool
@@ -35,7 +37,7 @@ func (t Tools) Adopt(ctx context.Context, file string, req DumpRequest) (holdfas
 	if b.ID == "" {
 		b.ID = holdfast.BackupID(rand.Text())
 	}
-	b.Version, b.State, b.Object = manifestVersion, holdfast.BackupInProgress, adoptedName(file, b.Options)
+	b.Version, b.State, b.Object = manifestVersion, holdfast.BackupInProgress, adoptedName(in)
 	if err := claim(ctx, &b, req.Destinations); err != nil {
 		return b, err
 	}
@@ -44,23 +46,56 @@ func (t Tools) Adopt(ctx context.Context, file string, req DumpRequest) (holdfas
 	}
 	err = send(ctx, &req, &b, func(w io.Writer) error { return readInto(ctx, file, w) })
 	if err != nil {
-		return fail(ctx, b, &req, err), fmt.Errorf("adopt %s: %w", filepath.Base(file), err)
+		return fail(ctx, b, &req, err), fmt.Errorf("adopt the file: %w", err)
 	}
 	return b, nil
 }
 
-// adoptedName is the name for the bytes; a packed directory keeps its packing.
-func adoptedName(file string, o holdfast.BackupOptions) string {
-	if o.Format != holdfast.DirectoryFormat {
-		return objectName(o)
+// Receive writes a file that comes from elsewhere into the scratch folder, as path; size is that of all of it, 0 where it is not known. It begins
+// with bytes that Inspect knows and comes whole, or it is refused and nothing of it is left.
+func (t Tools) Receive(path string, r io.Reader, size int64) (err error) {
+	if err := os.MkdirAll(t.Scratch, 0o700); err != nil {
+		return diskError("make the scratch folder", err)
 	}
-	switch path.Ext(file) {
-	case ".gz", ".tgz":
+	var stat unix.Statfs_t
+	if err := unix.Statfs(t.Scratch, &stat); err == nil && size > int64(stat.Bavail)*stat.Bsize {
+		return &holdfast.Error{Kind: holdfast.Precondition, Message: fmt.Sprintf("the file of %d MB does not fit on the disk of %s, where it is inspected: %d MB are free", size>>20, t.Scratch, int64(stat.Bavail)*stat.Bsize>>20),
+			Hint: "free space on that disk"}
+	}
+	in := bufio.NewReaderSize(r, jsonBuffer)
+	magic, err := in.Peek(magicSize)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if err := recognized(magic); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return diskError("make a scratch file", err)
+	}
+	_, err = io.CopyBuffer(onlyWriter{f}, onlyReader{in}, make([]byte, jsonBuffer))
+	if err == nil {
+		err = f.Sync() // a job takes it up after a crash
+	}
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return errors.Join(diskError("take the file", err), os.Remove(path))
+	}
+	return nil
+}
+
+// adoptedName is the name for the bytes; a packed directory stays packed as it is.
+func adoptedName(in Inspection) string {
+	switch {
+	case in.Format == holdfast.DirectoryFormat && in.Packed == holdfast.Gzip:
 		return "dump.tar.gz"
-	case ".zst":
+	case in.Format == holdfast.DirectoryFormat && in.Packed == holdfast.Zstd:
 		return "dump.tar.zst"
 	}
-	return "dump.tar"
+	return objectName(holdfast.BackupOptions{Format: in.Format, Compression: in.Compression})
 }
 
 func readInto(ctx context.Context, file string, w io.Writer) error {

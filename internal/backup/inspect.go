@@ -19,6 +19,7 @@ import (
 type Inspection struct {
 	Format        holdfast.BackupFormat
 	Compression   holdfast.Compression // of the file; an archive's own is not told
+	Packed        holdfast.Compression // how a directory's tar file is packed
 	Tool          string               // what wrote it, as far as the file says
 	ServerVersion string
 	Database      string
@@ -69,13 +70,14 @@ func (s stoppable) Read(p []byte) (int, error) {
 }
 
 func (t Tools) inspect(ctx context.Context, path string, r *bufio.Reader, packed holdfast.Compression) (Inspection, error) {
-	magic, err := r.Peek(512)
+	magic, err := r.Peek(magicSize)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return Inspection{}, err
 	}
+	if err := recognized(magic); err != nil {
+		return Inspection{}, err
+	}
 	switch {
-	case len(magic) == 0:
-		return Inspection{}, &holdfast.Error{Kind: holdfast.Corrupt, Message: "the file is empty"}
 	case bytes.HasPrefix(magic, []byte(archiveMagic)):
 		if packed != holdfast.NoCompression {
 			return Inspection{}, &holdfast.Error{Kind: holdfast.Precondition, Message: fmt.Sprintf("the archive was packed with %s once more", packed), Hint: "unpack it first; pg_dump's archives are packed inside"}
@@ -84,13 +86,32 @@ func (t Tools) inspect(ctx context.Context, path string, r *bufio.Reader, packed
 	case bytes.HasPrefix(magic, []byte(zipMagic)):
 		return inspectCSV(ctx, path)
 	case len(magic) >= 262 && string(magic[257:262]) == "ustar":
-		return t.inspectTar(ctx, path, r)
+		in, err := t.inspectTar(ctx, path, r)
+		in.Packed = packed
+		return in, err
 	case bytes.HasPrefix(bytes.TrimLeft(magic, " \t\r\n"), []byte("{")):
 		return inspectJSON(r)
-	case bytes.IndexByte(magic, 0) >= 0:
-		return Inspection{}, &holdfast.Error{Kind: holdfast.Invalid, Message: "the file is no backup that is known", Hint: "give a file that pg_dump wrote (plain, custom, tar or a packed directory), or a backup in JSON"}
 	}
 	return inspectScript(r)
+}
+
+// magicSize is how many of a file's first bytes tell what it is.
+const magicSize = 512
+
+// recognized refuses a file whose first bytes are none of a backup, packed or not. A text may be SQL: reading it to its end tells.
+func recognized(magic []byte) error {
+	if len(magic) == 0 {
+		return &holdfast.Error{Kind: holdfast.Corrupt, Message: "the file is empty"}
+	}
+	for _, known := range [][]byte{[]byte(archiveMagic), []byte(zipMagic), gzipMagic, zstdMagic, lz4Magic} {
+		if bytes.HasPrefix(magic, known) {
+			return nil
+		}
+	}
+	if len(magic) >= 262 && string(magic[257:262]) == "ustar" || bytes.IndexByte(magic, 0) < 0 {
+		return nil
+	}
+	return &holdfast.Error{Kind: holdfast.Invalid, Message: "the file is no backup that is known", Hint: "give a file that pg_dump wrote (plain, custom, tar or a packed directory), or a backup in JSON or CSV"}
 }
 
 // inspectTar takes a packed directory, and pg_dump's tar format, which is a directory dump once it is unpacked.

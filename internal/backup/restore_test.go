@@ -293,7 +293,7 @@ func TestForeignDumpsAreAdopted(t *testing.T) {
 		format holdfast.BackupFormat
 	}{
 		{"plain.sql", []string{"-Fp"}, false, holdfast.PlainFormat}, {"packed.sql.gz", []string{"-Fp"}, true, holdfast.PlainFormat}, {"inserts.sql", []string{"-Fp", "--column-inserts"}, false, holdfast.PlainFormat},
-		{"custom.dump", []string{"-Fc"}, false, holdfast.CustomFormat}, {"tar.tar", []string{"-Ft"}, false, holdfast.DirectoryFormat}, {"directory", []string{"-Fd"}, false, holdfast.DirectoryFormat},
+		{"custom.dump", []string{"-Fc"}, false, holdfast.CustomFormat}, {"tar.tar", []string{"-Ft"}, false, holdfast.DirectoryFormat}, {"directory", []string{"-Fd"}, false, holdfast.DirectoryFormat}, {"tar", []string{"-Ft"}, true, holdfast.DirectoryFormat}, // its name does not say how it is packed
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			path := filepath.Join(dir, c.name)

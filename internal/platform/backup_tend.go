@@ -15,6 +15,7 @@ import (
 
 func (p *Platform) backupJobs() {
 	p.jobs.kinds[backupJob] = jobKind{run: p.runBackup, undo: p.undoBackup}
+	p.jobs.kinds[adoptBackupJob] = jobKind{run: p.runAdoptBackup, undo: p.undoAdoptBackup}
 	p.jobs.kinds[importDatabaseJob] = jobKind{run: p.runImportDatabase, undo: p.undoImportDatabase}
 	p.jobs.kinds[verifyBackupJob] = jobKind{run: p.runVerifyBackup, undo: p.undoVerifyBackup}
 	p.jobs.kinds[syncJob] = jobKind{run: p.runSync}

@@ -105,7 +105,7 @@ func Open(ctx context.Context, c Config) (*Platform, error) {
 	for _, i := range c.Fleet.Installations {
 		p.tools.Directories = append(p.tools.Directories, i.BinDir)
 	}
-	if err := p.tools.CleanScratch(); err != nil {
+	if err := errors.Join(p.tools.CleanScratch(), p.clearAdopted(ctx)); err != nil {
 		return nil, err
 	}
 	host, port, err := net.SplitHostPort(c.GatewayAddress)

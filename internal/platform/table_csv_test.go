@@ -39,6 +39,22 @@ func TestATableOfProductionIsImportedByAnAdminAfterACheckpoint(t *testing.T) {
 	}
 }
 
+// adopted sends a dump and waits for its job.
+func adopted(t *testing.T, p *Platform, name, file string) (BackupView, error) {
+	t.Helper()
+	b, job, err := p.AdoptBackup(t.Context(), admin, AdoptBackup{Branch: ref(t, "shop/development"), Name: name, Size: int64(len(file)), File: strings.NewReader(file)})
+	if err != nil {
+		return b, err
+	}
+	if b.State != holdfast.BackupInProgress || b.ID == "" || b.Name == "" {
+		t.Errorf("at first it is %+v", b)
+	}
+	if _, err := p.jobs.wait(t.Context(), job.ID); err != nil {
+		return b, err
+	}
+	return p.Backup(t.Context(), admin, string(b.ID))
+}
+
 func TestADumpMadeElsewhereIsAdoptedWholeOrNotAtAll(t *testing.T) {
 	h := newHome(t)
 	p := h.open(t)
@@ -50,14 +66,15 @@ func TestADumpMadeElsewhereIsAdoptedWholeOrNotAtAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, bytes := range map[string][]byte{"a cut dump": whole[:len(whole)-100], "something else": []byte("GIF89a, say"), "nothing": nil} {
-		if b, err := p.AdoptBackup(t.Context(), admin, ref(t, "shop/development"), "", "shop.dump", strings.NewReader(string(bytes))); err == nil {
-			t.Errorf("%s was adopted as %+v", what, b)
+		b, err := adopted(t, p, "", string(bytes))
+		if k := holdfast.KindOf(err); k != holdfast.Corrupt && k != holdfast.Invalid {
+			t.Errorf("%s was adopted as %+v, %v", what, b, err)
 		}
 	}
 	if all, err := p.Backups(t.Context(), admin, "shop", ""); err != nil || len(all) != 1 {
 		t.Errorf("what was refused is listed: %+v, %v", all, err)
 	}
-	b, err := p.AdoptBackup(t.Context(), admin, ref(t, "shop/development"), "from_elsewhere", "shop.dump", bytes.NewReader(whole))
+	b, err := adopted(t, p, "from_elsewhere", string(whole))
 	if err != nil || b.State != holdfast.BackupCompleted || b.SHA256 != made.SHA256 || b.Options.Format != holdfast.CustomFormat {
 		t.Fatalf("got %+v, %v", b, err)
 	}
@@ -66,6 +83,29 @@ func TestADumpMadeElsewhereIsAdoptedWholeOrNotAtAll(t *testing.T) {
 	}
 	if all, err := p.Backups(t.Context(), admin, "shop", "development"); err != nil || len(all) != 2 {
 		t.Errorf("the list is %+v, %v", all, err)
+	}
+	if left, err := filepath.Glob(filepath.Join(p.tools.Scratch, "*")); err != nil || len(left) != 0 {
+		t.Errorf("left on the disk: %v, %v", left, err)
+	}
+
+	// A control plane that ends takes it up again at its next start, and removes what came half.
+	half := filepath.Join(p.tools.Scratch, adoptedPrefix+"half")
+	if err := os.WriteFile(half, whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again, job, err := p.AdoptBackup(t.Context(), admin, AdoptBackup{Branch: ref(t, "shop/development"), File: bytes.NewReader(whole)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p = h.open(t)
+	if _, err := p.jobs.wait(t.Context(), job.ID); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := p.Backup(t.Context(), admin, string(again.ID)); err != nil || b.State != holdfast.BackupCompleted || b.SHA256 != made.SHA256 {
+		t.Errorf("got %+v, %v", b, err)
 	}
 	if left, err := filepath.Glob(filepath.Join(p.tools.Scratch, "*")); err != nil || len(left) != 0 {
 		t.Errorf("left on the disk: %v, %v", left, err)

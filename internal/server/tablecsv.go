@@ -38,7 +38,6 @@ type importTableInput struct {
 type adoptBackupInput struct {
 	BranchPath
 	Name string `query:"name" doc:"What to call it; made from the branch and the time when left out."`
-	File string `query:"file" doc:"The name of the file, which says how a packed directory is packed."`
 }
 
 func (s *Server) tableCSVRoutes() {
@@ -65,9 +64,9 @@ func (s *Server) tableCSVRoutes() {
 		}}, nil
 	})
 	adopt := route{method: http.MethodPost, path: api.AdoptBackupPath, id: "adopt-backup", rule: toDevelop, tag: "backups", summary: "Keep a dump that was made elsewhere as a backup",
-		about: "The file is the body, of any size. It is recognized by its first bytes and read to its end before anything is kept."}.operation()
+		about: "The file is the body, of any size. It is recognized by its first bytes; the job reads it to its end before anything is kept. The answer has the backup's `id` and the job's. A file that is refused is not listed."}.operation()
 	adopt.RequestBody = fileBody("application/octet-stream")
-	adopt.Responses = map[string]*huma.Response{"200": {Description: "The backup", Content: map[string]*huma.MediaType{
+	adopt.Responses = map[string]*huma.Response{"202": {Description: "The backup", Content: map[string]*huma.MediaType{
 		"application/json": {Schema: s.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[api.Backup](), true, "Backup")}}}}
 	huma.Register(s.api, adopt, func(ctx context.Context, in *adoptBackupInput) (*huma.StreamResponse, error) {
 		who := principal(ctx)
@@ -178,12 +177,14 @@ func (s *Server) adoptBackup(ctx context.Context, who holdfast.Principal, in *ad
 	ctx, cancel := s.untilClosing(ctx)
 	defer cancel()
 	control := http.NewResponseController(w)
-	b, err := s.config.Platform.AdoptBackup(ctx, who, in.ref(), in.Name, in.File, patientBody{r.Body, control})
+	ask := platform.AdoptBackup{Branch: in.ref(), Name: in.Name, Size: max(0, r.ContentLength), File: patientBody{r.Body, control}}
+	b, _, err := s.config.Platform.AdoptBackup(ctx, who, ask)
 	_ = control.SetWriteDeadline(time.Now().Add(streamPatience)) // as above
 	if err != nil {
 		writeProblem(w, s.problemOf(ctx, err))
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusAccepted)
 	_ = json.NewEncoder(w).Encode(viewBackup(b)) // who reads has gone, or gets it
 }
