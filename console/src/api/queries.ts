@@ -58,7 +58,17 @@ export const queries = {
       queryFn: ({ signal }) => api.jobs(100, project, signal),
       refetchInterval: (query) => (query.state.data?.some((job) => !isFinal(job)) ? 1.5 : 5) * second,
     }),
-  job: (id: string) => queryOptions({ queryKey: ['job', id], queryFn: ({ signal }) => api.job(id, signal) }),
+  job: (id: string) =>
+    queryOptions({
+      queryKey: ['job', id],
+      // A job that has ended does not run again: an answer that was under way when its end was told is older than that.
+      queryFn: async ({ signal, client, queryKey }) => {
+        const answer = await api.job(id, signal)
+        const known = client.getQueryData<Job>(queryKey)
+        return known && isFinal(known) ? known : answer
+      },
+      refetchInterval: (query) => (query.state.data && isFinal(query.state.data) ? false : 3 * second),
+    }),
   tokens: () =>
     queryOptions({ queryKey: ['tokens'], queryFn: ({ signal }) => api.tokens(signal), refetchInterval: 15 * second }),
   audit: () =>

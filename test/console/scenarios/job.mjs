@@ -21,6 +21,25 @@ export default async function ({ open, check, until }) {
   await page.getByRole('button', { name: 'Cancel the job…' }).click()
   await page.getByRole('dialog').getByRole('button', { name: 'Cancel the job' }).click()
   await page.locator('[data-state=canceled]').first().waitFor({ timeout: 90_000 })
+
+  // An answer that is older than what the stream of events told already does not bring the job back to life.
+  const ended = page.locator('[data-state=canceled]').first()
+  const late = new Promise((done) => {
+    page.route(new RegExp(`/jobs/${id}$`), async (route) => {
+      if (route.request().resourceType() === 'document') return route.continue()
+      const answer = await route.fetch()
+      const job = await answer.json()
+      await ended.waitFor()
+      await route.fulfill({ response: answer, json: { ...job, state: 'running' } })
+      done()
+    })
+  })
+  await page.goto(`/new-project?job=${id}`)
+  await late
+  for (let frame = 0; frame < 30; frame++) await page.evaluate(() => new Promise((drawn) => requestAnimationFrame(drawn)))
+  check((await page.locator('[data-state=running]').count()) === 0, 'a late answer shows an ended job as running')
+  await page.unrouteAll()
+
   await page.goto('/jobs')
   await page.getByRole('row', { name: /large.*Canceled/ }).waitFor()
   await page.goto('/projects')
