@@ -673,7 +673,7 @@ export interface paths {
         put?: never;
         /**
          * Keep a dump that was made elsewhere as a backup
-         * @description The file is the body, of any size. It is recognized by its first bytes and read to its end before anything is kept.
+         * @description The file is the body, of any size. It is recognized by its first bytes; the job reads it to its end before anything is kept. The answer has the backup's `id` and the job's. A file that is refused is not listed.
          */
         post: operations["adopt-backup"];
         delete?: never;
@@ -6062,8 +6062,6 @@ export interface operations {
             query?: {
                 /** @description What to call it; made from the branch and the time when left out. */
                 name?: string;
-                /** @description The name of the file, which says how a packed directory is packed. */
-                file?: string;
             };
             header?: never;
             path: {
@@ -6078,22 +6076,20 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The backup */
+            /** @description OK */
             200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description The backup */
+            202: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
                     "application/json": components["schemas"]["Backup"];
-                };
-            };
-            /** @description Error */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
