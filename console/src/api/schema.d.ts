@@ -3163,6 +3163,11 @@ export interface components {
             statements: components["schemas"]["PlanStatement"][];
         };
         PlanDrift: {
+            /**
+             * @description The answer that drops it from production on purpose; only for what production added.
+             * @example drop:public.audit
+             */
+            drop?: string;
             /** @enum {string} */
             kind: "added in production" | "changed in production" | "dropped in production" | "changed in both";
             object: string;

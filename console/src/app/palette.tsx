@@ -14,6 +14,7 @@ import {
   Moon,
   Plug,
   Plus,
+  Rocket,
   ScrollText,
   Search,
   Server,
@@ -91,6 +92,9 @@ export function Palette({ onClose, onHelp }: { onClose: () => void; onHelp: () =
                 <Command.Group key={project.id} heading={project.name} className={group}>
                   {item_(`${project.name} overview`, <Boxes />, 'Overview', () =>
                     navigate({ to: '/projects/$project', params: { project: project.name } }),
+                  )}
+                  {item_(`${project.name} publish`, <Rocket />, 'Publish', () =>
+                    navigate({ to: '/projects/$project/publish', params: { project: project.name } }),
                   )}
                   {byImportance(project.branches).flatMap((b) => {
                     const params = { project: b.project, branch: b.name }

@@ -91,6 +91,18 @@ const masking = createRoute({
   component: lazyRouteComponent(() => import('@/screens/masking'), 'MaskingScreen'),
 })
 
+const publishes = createRoute({
+  getParentRoute: () => inside,
+  path: '/projects/$project/publish',
+  component: lazyRouteComponent(() => import('@/screens/publishes'), 'PublishesScreen'),
+})
+
+const publish = createRoute({
+  getParentRoute: () => inside,
+  path: '/projects/$project/publish/$number',
+  component: lazyRouteComponent(() => import('@/screens/publish'), 'PublishScreen'),
+})
+
 const overview = createRoute({
   getParentRoute: () => branch,
   path: '/',
@@ -200,6 +212,8 @@ const tree = root.addChildren([
     project,
     branchList,
     masking,
+    publishes,
+    publish,
     branch.addChildren([overview, data, sql, moments, settings, extensions]),
     jobs,
     job,

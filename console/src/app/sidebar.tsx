@@ -14,6 +14,7 @@ import {
   Monitor,
   Moon,
   Plus,
+  Rocket,
   ScrollText,
   Server,
   Sun,
@@ -162,6 +163,9 @@ function ProjectPart({ project }: { project: string }) {
         ))}
       </Group>
       <Group title="Project">
+        <ProjectItem project={project} to="/projects/$project/publish" icon={<Rocket />}>
+          Publish
+        </ProjectItem>
         <ProjectItem project={project} to="/projects/$project/branches" icon={<GitBranch />}>
           Branches
         </ProjectItem>
@@ -180,7 +184,7 @@ function ProjectItem({
   children,
 }: {
   project: string
-  to: '/projects/$project/branches' | '/projects/$project/masking'
+  to: '/projects/$project/publish' | '/projects/$project/branches' | '/projects/$project/masking'
   icon: ReactNode
   children: ReactNode
 }) {
