@@ -16,6 +16,8 @@ const titles: Record<string, string> = {
   '/new-project': 'New project',
   '/jobs': 'Jobs',
   '/activity': 'Activity',
+  '/account': 'Your account',
+  '/people': 'People',
   '/tokens': 'Tokens',
   '/admin/backups': 'Backups',
   '/admin/backups/schedules': 'Schedules',

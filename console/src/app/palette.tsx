@@ -19,6 +19,8 @@ import {
   Search,
   Server,
   SlidersHorizontal,
+  UserRound,
+  Users,
 } from 'lucide-react'
 import { Dialog as Radix } from 'radix-ui'
 import { type ReactNode, useEffect, useState } from 'react'
@@ -40,6 +42,7 @@ export function Palette({ onClose, onHelp }: { onClose: () => void; onHelp: () =
   const navigate = useNavigate()
   const connect = useConnect()
   const projects = useQuery(queries.projects()).data ?? []
+  const you = useQuery(queries.server()).data?.you
   // The first entry is chosen, also when what is listed comes in late.
   const [chosen, setChosen] = useState('')
   const [typed, setTyped] = useState('')
@@ -96,6 +99,9 @@ export function Palette({ onClose, onHelp }: { onClose: () => void; onHelp: () =
                   {item_(`${project.name} publish`, <Rocket />, 'Publish', () =>
                     navigate({ to: '/projects/$project/publish', params: { project: project.name } }),
                   )}
+                  {item_(`${project.name} members people roles`, <Users />, 'Members', () =>
+                    navigate({ to: '/projects/$project/members', params: { project: project.name } }),
+                  )}
                   {byImportance(project.branches).flatMap((b) => {
                     const params = { project: b.project, branch: b.name }
                     const name = `${project.name} ${b.name}`
@@ -123,6 +129,12 @@ export function Palette({ onClose, onHelp }: { onClose: () => void; onHelp: () =
                 {item_('projects', <Boxes />, 'Projects', () => navigate({ to: '/projects' }), ['g', 'p'])}
                 {item_('jobs', <ListChecks />, 'Jobs', () => navigate({ to: '/jobs' }), ['g', 'j'])}
                 {item_('activity audit', <ScrollText />, 'Activity', () => navigate({ to: '/activity' }), ['g', 'a'])}
+                {you?.admin &&
+                  item_('people users', <Users />, 'People', () => navigate({ to: '/people' }), ['g', 'u'])}
+                {you?.kind === 'person' &&
+                  item_('your account password sessions authenticator', <UserRound />, 'Your account', () =>
+                    navigate({ to: '/account' }),
+                  )}
                 {item_('backups', <Archive />, 'Backups', () => navigate({ to: '/admin/backups' }), ['g', 'b'])}
                 {item_('backups schedules', <CalendarClock />, 'Schedules of backups', () =>
                   navigate({ to: '/admin/backups/schedules' }),

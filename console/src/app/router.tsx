@@ -103,6 +103,24 @@ const publish = createRoute({
   component: lazyRouteComponent(() => import('@/screens/publish'), 'PublishScreen'),
 })
 
+const members = createRoute({
+  getParentRoute: () => inside,
+  path: '/projects/$project/members',
+  component: lazyRouteComponent(() => import('@/screens/members'), 'MembersScreen'),
+})
+
+const people = createRoute({
+  getParentRoute: () => inside,
+  path: '/people',
+  component: lazyRouteComponent(() => import('@/screens/people'), 'PeopleScreen'),
+})
+
+const account = createRoute({
+  getParentRoute: () => inside,
+  path: '/account',
+  component: lazyRouteComponent(() => import('@/screens/account'), 'AccountScreen'),
+})
+
 const overview = createRoute({
   getParentRoute: () => branch,
   path: '/',
@@ -214,6 +232,9 @@ const tree = root.addChildren([
     masking,
     publishes,
     publish,
+    members,
+    people,
+    account,
     branch.addChildren([overview, data, sql, moments, settings, extensions]),
     jobs,
     job,

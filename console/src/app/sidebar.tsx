@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query'
-import { Link, type LinkProps, useParams } from '@tanstack/react-router'
+import { Link, type LinkProps, useNavigate, useParams } from '@tanstack/react-router'
 import {
   Archive,
   Boxes,
@@ -18,6 +18,8 @@ import {
   ScrollText,
   Server,
   Sun,
+  UserRound,
+  Users,
   VenetianMask,
 } from 'lucide-react'
 import type { ReactNode } from 'react'
@@ -40,6 +42,7 @@ const rowActive = 'bg-hover font-medium text-text'
 export function Sidebar({ onHelp }: { onHelp: () => void }) {
   const { project } = useParams({ strict: false })
   const jobs = useQuery(queries.jobs()).data
+  const admin = useQuery(queries.server()).data?.you.admin ?? false
   const running = jobs?.filter((job) => !isFinal(job)).length ?? 0
   return (
     <div className="flex h-full flex-col">
@@ -62,9 +65,16 @@ export function Sidebar({ onHelp }: { onHelp: () => void }) {
               </span>
             )}
           </Item>
-          <Item to="/activity" icon={<ScrollText />}>
-            Activity
-          </Item>
+          {admin && (
+            <>
+              <Item to="/activity" icon={<ScrollText />}>
+                Activity
+              </Item>
+              <Item to="/people" icon={<Users />}>
+                People
+              </Item>
+            </>
+          )}
           <Item to="/admin/backups" icon={<Archive />}>
             Backups
           </Item>
@@ -172,6 +182,9 @@ function ProjectPart({ project }: { project: string }) {
         <ProjectItem project={project} to="/projects/$project/masking" icon={<VenetianMask />}>
           Masking
         </ProjectItem>
+        <ProjectItem project={project} to="/projects/$project/members" icon={<Users />}>
+          Members
+        </ProjectItem>
       </Group>
     </>
   )
@@ -184,7 +197,11 @@ function ProjectItem({
   children,
 }: {
   project: string
-  to: '/projects/$project/publish' | '/projects/$project/branches' | '/projects/$project/masking'
+  to:
+    | '/projects/$project/publish'
+    | '/projects/$project/branches'
+    | '/projects/$project/masking'
+    | '/projects/$project/members'
   icon: ReactNode
   children: ReactNode
 }) {
@@ -226,6 +243,7 @@ function BranchItem({ branch }: { branch: Branch }) {
 
 function Foot({ onHelp }: { onHelp: () => void }) {
   const server = useQuery(queries.server()).data
+  const navigate = useNavigate()
   const theme = useTheme()
   const Icon = useShownTheme() === 'dark' ? Moon : Sun
   return (
@@ -265,6 +283,11 @@ function Foot({ onHelp }: { onHelp: () => void }) {
             </MenuChoice>
           </MenuChoices>
           <MenuLine />
+          {server?.you.kind === 'person' && (
+            <MenuItem onSelect={() => navigate({ to: '/account' })}>
+              <UserRound /> Your account
+            </MenuItem>
+          )}
           <MenuItem onSelect={() => signOut()}>
             <LogOut /> Sign out
           </MenuItem>
