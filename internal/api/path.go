@@ -65,6 +65,7 @@ const (
 	RenamePath     = BranchPath + "/rename"
 	UndeletePath   = BranchPath + "/undelete"
 	ExtensionsPath = BranchPath + "/extensions"
+	MonitoringPath = BranchPath + "/monitoring"
 
 	ExportTablePath = BranchPath + "/export-table"
 	ImportTablePath = BranchPath + "/import-table"

@@ -149,6 +149,7 @@ func Open(ctx context.Context, c Config) (*Platform, error) {
 	p.wg.Go(func() { p.tendBackups(background) })
 	p.wg.Go(func() { p.measure(background) })
 	p.wg.Go(func() { p.meter(background) })
+	p.wg.Go(func() { p.monitor(background) })
 	p.wg.Go(func() { p.expire(background) })
 	p.wg.Go(func() { p.watchActivity(background) })
 	p.wg.Go(func() { p.tendHistories(background) })

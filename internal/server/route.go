@@ -128,6 +128,7 @@ func (s *Server) routes() {
 	s.installationRoutes()
 	s.projectRoutes()
 	s.removalRoutes()
+	s.monitoringRoutes()
 	s.branchRoutes()
 	s.previewRoutes()
 	s.historyRoutes()
