@@ -18,6 +18,9 @@ type Checkpoint struct {
 	Code   string    `json:"code,omitempty" doc:"The commit of the code that belongs to it."`
 	Pinned bool      `json:"pinned" doc:"It is kept until it is unpinned."`
 
+	KeptUntil time.Time `json:"kept_until,omitzero" doc:"It is kept until then, with the history that it needs. Left out: as long as the branch's history reaches back to it."`
+	Lost      string    `json:"lost,omitempty" doc:"Why its moment cannot be restored, as things are. Left out: it can."`
+
 	SchemaFingerprint string `json:"schema_fingerprint,omitempty" doc:"Equal for equal schemas. It is read a moment after the checkpoint is made, and left out for one that was made while the branch slept."`
 	Timeline          uint32 `json:"timeline" doc:"PostgreSQL's; each restore in place begins another."`
 }

@@ -24,7 +24,7 @@ type DumpRequest struct {
 	// lists the copies that there are.
 	Copies int
 
-	// Backup says what it is called and who asked: ID, Project, Branch, Options, Reason, By, Pinned and HeldUntilProof. An empty number is made; an
+	// Backup says what it is called and who asked: ID, Project, Branch, Options, Reason, By, Pinned and HeldUntilProof, and StartedAt where it was begun before. An empty number is made; an
 	// empty name is made from the branch and the time, and where that is taken from the next second.
 	Backup holdfast.Backup
 
@@ -96,7 +96,9 @@ func claim(ctx context.Context, b *holdfast.Backup, destinations []Destination) 
 			return err
 		}
 	}
-	b.StartedAt = time.Now().UTC()
+	if b.StartedAt.IsZero() {
+		b.StartedAt = time.Now().UTC()
+	}
 	for at := b.StartedAt; ; at = at.Add(time.Second) {
 		if given == "" {
 			b.Name = holdfast.BackupName(b.Branch, at)

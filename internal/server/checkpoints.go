@@ -65,7 +65,7 @@ func (s *Server) checkpointRoutes() {
 
 func viewCheckpoint(c holdfast.Checkpoint) api.Checkpoint {
 	return api.Checkpoint{ID: string(c.ID), At: c.At, LSN: c.LSN.String(), Label: c.Label, Reason: string(c.Reason), Code: c.Code, Pinned: c.Pinned,
-		SchemaFingerprint: c.SchemaFingerprint, Timeline: c.Timeline}
+		SchemaFingerprint: c.SchemaFingerprint, Timeline: c.Timeline, KeptUntil: c.KeptUntil, Lost: c.Lost}
 }
 
 func (s *Server) locationRoutes() {
