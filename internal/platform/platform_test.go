@@ -49,7 +49,11 @@ func (h home) open(t *testing.T) *Platform {
 	p, err := Open(t.Context(), Config{Store: h.store, Now: h.now, GatewayAddress: "127.0.0.1:6432", Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Spool: h.spool, LocalRepository: holdfast.Location{Name: "local", Kind: holdfast.FolderLocation, Folder: h.repository},
 		OpenLocation: func(_ context.Context, l store.Location, _ [][]byte) (history.Location, error) {
-			folder, err := blob.CreateFolder(l.Folder)
+			open := blob.OpenFolder // a folder that is not there is a disk that is not mounted
+			if l.Folder == h.repository {
+				open = blob.CreateFolder
+			}
+			folder, err := open(l.Folder)
 			return history.Location{Name: l.Name, Location: folder}, err
 		},
 		LoadSample: func(ctx context.Context, tx pgx.Tx, rows int, progress func(done, total int64)) error {
