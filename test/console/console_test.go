@@ -65,7 +65,8 @@ func TestConsole(t *testing.T) {
 		}
 	})
 	for _, name := range []string{
-		"sql", "branches", "data", "data-work", "history", "backups", "backup-places", "production", "publish",
+		"sql", "branches", "data", "data-work", "history", "backups", "backup-places", "production",
+		"publish", "removal",
 		"text-stays-text", "job", "people", "session", "phone", "keyboard",
 	} {
 		t.Run(name, func(t *testing.T) { b.run(t, name, &struct{}{}) })

@@ -33,6 +33,9 @@ export const publishes = {
   log: (p: Publish, signal?: AbortSignal) => list<PublishEvent>(one(p, '/log'), signal),
   adopt: (project: string, objects: string[]) =>
     call<Job>('POST', of(project, '/publish-adopt'), { body: { objects } }),
+  hooks: (project: string, signal?: AbortSignal) =>
+    call<PublishHooks>('GET', of(project, '/publish-hooks'), { signal }),
+  setHooks: (project: string, hooks: PublishHooks) => call<void>('PUT', of(project, '/publish-hooks'), { body: hooks }),
 }
 
 /** Planning the same publish again, with further answers: it goes where the publish came from. */

@@ -22,6 +22,7 @@ const titles: Record<string, string> = {
   '/admin/backups': 'Backups',
   '/admin/backups/schedules': 'Schedules',
   '/admin/backups/destinations': 'Destinations',
+  '/removed': 'Removed',
   '/server': 'Server',
 }
 

@@ -7,6 +7,7 @@ import {
   CalendarClock,
   CircleHelp,
   Database,
+  History,
   KeyRound,
   ListChecks,
   LogOut,
@@ -19,6 +20,7 @@ import {
   Search,
   Server,
   SlidersHorizontal,
+  Trash2,
   UserRound,
   Users,
 } from 'lucide-react'
@@ -102,6 +104,12 @@ export function Palette({ onClose, onHelp }: { onClose: () => void; onHelp: () =
                   {item_(`${project.name} members people roles`, <Users />, 'Members', () =>
                     navigate({ to: '/projects/$project/members', params: { project: project.name } }),
                   )}
+                  {item_(
+                    `${project.name} project settings hooks remove`,
+                    <SlidersHorizontal />,
+                    'Settings of the project',
+                    () => navigate({ to: '/projects/$project/settings', params: { project: project.name } }),
+                  )}
                   {byImportance(project.branches).flatMap((b) => {
                     const params = { project: b.project, branch: b.name }
                     const name = `${project.name} ${b.name}`
@@ -115,6 +123,9 @@ export function Palette({ onClose, onHelp }: { onClose: () => void; onHelp: () =
                         () => navigate({ to: '/projects/$project/branches/$branch', params }),
                       ),
                       item_(`${name} connect`, <Plug />, <>Connect to {b.name}</>, () => connect(b)),
+                      item_(`${name} history restore`, <History />, <>History of {b.name}</>, () =>
+                        navigate({ to: '/projects/$project/branches/$branch/history', params }),
+                      ),
                       item_(`${name} settings`, <SlidersHorizontal />, <>Settings of {b.name}</>, () =>
                         navigate({ to: '/projects/$project/branches/$branch/settings', params }),
                       ),
@@ -142,6 +153,10 @@ export function Palette({ onClose, onHelp }: { onClose: () => void; onHelp: () =
                 {item_('backups destinations locations', <MapPin />, 'Destinations of backups', () =>
                   navigate({ to: '/admin/backups/destinations' }),
                 )}
+                {item_('removed undelete bring back', <Trash2 />, 'Removed', () => navigate({ to: '/removed' }), [
+                  'g',
+                  'r',
+                ])}
                 {item_('tokens', <KeyRound />, 'Tokens', () => navigate({ to: '/tokens' }), ['g', 't'])}
                 {item_('server', <Server />, 'Server', () => navigate({ to: '/server' }), ['g', 's'])}
               </Command.Group>

@@ -121,6 +121,18 @@ const account = createRoute({
   component: lazyRouteComponent(() => import('@/screens/account'), 'AccountScreen'),
 })
 
+const projectSettings = createRoute({
+  getParentRoute: () => inside,
+  path: '/projects/$project/settings',
+  component: lazyRouteComponent(() => import('@/screens/project-settings'), 'ProjectSettings'),
+})
+
+const removed = createRoute({
+  getParentRoute: () => inside,
+  path: '/removed',
+  component: lazyRouteComponent(() => import('@/screens/removed'), 'RemovedScreen'),
+})
+
 const overview = createRoute({
   getParentRoute: () => branch,
   path: '/',
@@ -235,6 +247,8 @@ const tree = root.addChildren([
     members,
     people,
     account,
+    projectSettings,
+    removed,
     branch.addChildren([overview, data, sql, moments, settings, extensions]),
     jobs,
     job,

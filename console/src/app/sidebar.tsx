@@ -17,7 +17,9 @@ import {
   Rocket,
   ScrollText,
   Server,
+  SlidersHorizontal,
   Sun,
+  Trash2,
   UserRound,
   Users,
   VenetianMask,
@@ -77,6 +79,9 @@ export function Sidebar({ onHelp }: { onHelp: () => void }) {
           )}
           <Item to="/admin/backups" icon={<Archive />}>
             Backups
+          </Item>
+          <Item to="/removed" icon={<Trash2 />}>
+            Removed
           </Item>
           <Item to="/tokens" icon={<KeyRound />}>
             Tokens
@@ -185,6 +190,9 @@ function ProjectPart({ project }: { project: string }) {
         <ProjectItem project={project} to="/projects/$project/members" icon={<Users />}>
           Members
         </ProjectItem>
+        <ProjectItem project={project} to="/projects/$project/settings" icon={<SlidersHorizontal />}>
+          Settings
+        </ProjectItem>
       </Group>
     </>
   )
@@ -202,6 +210,7 @@ function ProjectItem({
     | '/projects/$project/branches'
     | '/projects/$project/masking'
     | '/projects/$project/members'
+    | '/projects/$project/settings'
   icon: ReactNode
   children: ReactNode
 }) {
