@@ -55,8 +55,14 @@ type dialContext func(ctx context.Context, network, address string) (net.Conn, e
 
 // guardedDial connects to public addresses, and into the networks that the settings allow.
 func (c *serveConfig) guardedDial() (dialContext, error) {
+	guard, err := c.guard()
+	return guard.DialContext, err
+}
+
+// guard bounds connections to addresses that users choose.
+func (c *serveConfig) guard() (egress.Guard, error) {
 	allowed, err := networks("allow-network", c.AllowNetworks)
-	return egress.Guard{Allow: allowed}.DialContext, err
+	return egress.Guard{Allow: allowed}, err
 }
 
 // openRemote opens a place that somebody else made. dial guards what the endpoint may lead to; nil: anything.

@@ -142,6 +142,20 @@ const (
 	JobEventsPath = JobPath + "/events"
 	JobCancelPath = JobPath + "/cancel"
 
+	StatusPath           = Prefix + "/status"
+	AlertsPath           = Prefix + "/alerts"
+	AlertPath            = AlertsPath + "/{id}"
+	AlertMutePath        = AlertPath + "/mute"
+	AlertAcknowledgePath = AlertPath + "/acknowledge"
+	AlertSettingsPath    = Prefix + "/alert-settings"
+	AlertChannelsPath    = Prefix + "/alert-channels"
+	AlertChannelPath     = AlertChannelsPath + "/{name}"
+	AlertChannelTestPath = AlertChannelPath + "/test"
+
+	ProjectAlertChannelsPath    = ProjectPath + "/alert-channels"
+	ProjectAlertChannelPath     = ProjectAlertChannelsPath + "/{name}"
+	ProjectAlertChannelTestPath = ProjectAlertChannelPath + "/test"
+
 	TokensPath = Prefix + "/tokens"
 	TokenPath  = TokensPath + "/{id}"
 

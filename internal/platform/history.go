@@ -323,26 +323,6 @@ func (p *Platform) openLocations(ctx context.Context, project holdfast.ProjectID
 	return out, nil
 }
 
-// historyAlert is told of what is wrong with a branch's history.
-func (p *Platform) historyAlert(a history.Alert) {
-	if a.Cleared {
-		p.log.Info("history: over", "branch", a.Branch, "alert", a.Kind)
-		return
-	}
-	switch a.Kind {
-	case history.BaseNeeded, history.GapFound, history.NewLineage: // what comes now can be restored only from a new base
-		p.wg.Go(func() {
-			if err := p.startBase(a.Branch); err != nil {
-				p.log.Warn("begin a base backup", "branch", a.Branch, "err", err)
-			}
-		})
-	}
-	if a.Kind == history.BaseNeeded { // as for every new branch
-		return
-	}
-	p.log.Warn("history: "+a.Message, "branch", a.Branch, "alert", a.Kind)
-}
-
 const baseBackupJob = "base_backup"
 
 // baseBackupInput is what a base backup needs to run. With KeptUntil a checkpoint is made when it is done, so that keeping that moment takes the

@@ -142,6 +142,7 @@ func (s *Server) routes() {
 	s.syncRoutes()
 	s.usageRoutes()
 	s.jobRoutes()
+	s.alertRoutes()
 	s.tokenRoutes()
 	s.loginRoutes()
 	s.accountRoutes()
