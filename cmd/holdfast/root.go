@@ -60,6 +60,7 @@ login, else in the local data directory.`,
 		c.loginCommand(), c.logoutCommand(), c.linkCommand(), c.serveCommand(), c.recoverCommand(), c.volumeCommand(), c.doctorCommand(), c.versionCommand(),
 	)
 	root.AddCommand(c.sqlCommand(), c.rescueCommand(), c.undeleteCommand(), c.mcpCommand(), c.undoCommand(), c.monitorCommand())
+	root.AddCommand(c.alertCommand(), c.statusCommand(), c.usageCommand())
 	c.tidy(root)
 	return root
 }

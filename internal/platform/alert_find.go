@@ -3,6 +3,7 @@ package platform
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/holdfast/holdfast"
@@ -29,7 +30,7 @@ type outlook struct {
 // finders are the conditions: each says where its own hold now.
 func (p *Platform) finders() []func(context.Context, *outlook) []finding {
 	return []func(context.Context, *outlook) []finding{p.findBackups, p.findProofs, p.findHistory, p.findBroken, p.findSamples, p.findDisk, p.findPublishes, p.findCertificate,
-		p.findMissing, p.findChannels}
+		p.findMissing, p.findBudgets, p.findChannels}
 }
 
 // look reads what the conditions are judged by.
@@ -334,6 +335,38 @@ func (p *Platform) findCertificate(_ context.Context, l *outlook) []finding {
 		message = "the front door's certificate has ended at " + end.UTC().Format(time.RFC3339) + ": clients that check it are refused"
 	}
 	return []finding{{key, "", message, "put a new one in its place; it is read again without a restart. One that Holdfast made is made anew when gateway.crt is removed and the server is started again"}}
+}
+
+// findBudgets looks for budgets that are nearly used up, and for those that are. Both are alerts of their own, so that people hear of both.
+func (p *Platform) findBudgets(ctx context.Context, l *outlook) (found []finding) {
+	views, err := p.BudgetsInNeed(ctx)
+	if err != nil {
+		l.doubt(holdfast.BudgetSpent)
+		return nil
+	}
+	for _, v := range views {
+		f := finding{keyOfAlert{holdfast.BudgetSpent, v.ProjectID, v.BranchID, v.Name + " at 80 %"}, strings.TrimSuffix(v.Project+"/"+v.Branch, "/"), "four fifths of " + v.Bound() + " are used",
+			"`holdfast usage budget list` shows how much; `holdfast usage` shows what uses it"}
+		found = append(found, f)
+		if v.State() != "used_up" {
+			continue
+		}
+		f.subject, f.message, f.hint = v.Name, v.Bound()+" is used up", "an admin can raise its limit: `holdfast usage budget set`"
+		if v.Hard {
+			f.message += "; what it covers is kept asleep"
+		}
+		found = append(found, f)
+	}
+	return found
+}
+
+// doubt says that nothing of a condition could be found out: what is firing stays so.
+func (l *outlook) doubt(c holdfast.Condition) {
+	for _, a := range l.firing {
+		if a.Condition == c {
+			l.unsure[keyOf(a)] = true
+		}
+	}
 }
 
 // findChannels looks for channels at which notices do not arrive.
