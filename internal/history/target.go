@@ -97,7 +97,7 @@ func (c *catalogue) locate(p holdfast.Point) (target, error) {
 			return -1
 		})
 		if i == 0 {
-			return target{}, &holdfast.Error{Kind: holdfast.NotFound, Message: fmt.Sprintf("the history begins at %s, after the moment asked for", at.Began.Format(time.RFC3339))}
+			return target{}, &holdfast.Error{Kind: holdfast.NotFound, Message: fmt.Sprintf("the history begins at %s, after the moment asked for", at.Began.Format(time.RFC3339)), Hint: "`holdfast history BRANCH` shows from when on it can be restored"}
 		}
 		at = c.spans[i-1]
 	}
