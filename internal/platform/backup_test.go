@@ -271,6 +271,21 @@ func TestCopiesComeToAPlaceThatWasNotThere(t *testing.T) {
 	}
 }
 
+// heldBackups are the completed backups of production that wait for a person, made before an operation.
+func heldBackups(t *testing.T, p *Platform, reason string) (names []string) {
+	t.Helper()
+	all, err := p.Backups(t.Context(), admin, "shop", "production")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range all {
+		if b.State == holdfast.BackupCompleted && b.HeldUntilProof && b.Reason == reason {
+			names = append(names, b.Name)
+		}
+	}
+	return names
+}
+
 func TestAPlaceThatIsAwayStopsNoBackupAndGetsNoneBack(t *testing.T) {
 	h := newHome(t)
 	p := h.open(t)
