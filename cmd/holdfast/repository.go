@@ -104,6 +104,9 @@ func (h *house) testLocation(ctx context.Context, l store.Location) ([]string, e
 		return nil, err
 	}
 	report := blob.TestConnection(ctx, place)
+	if l.LockDays > 0 && report.Err() == nil {
+		blob.TestLock(ctx, place, &report)
+	}
 	var lines []string
 	for _, step := range report.Steps {
 		line := "ok      " + step.Name

@@ -51,6 +51,7 @@ type Location struct {
 	AccessKey string `json:"access_key,omitempty"`
 	Secret    string `json:"secret,omitempty" doc:"The secret key. It is kept sealed and never shown."`
 	Encrypt   bool   `json:"encrypt,omitempty" doc:"Objects are encrypted with the project's key before they leave this machine."`
+	LockDays  int    `json:"lock_days,omitempty" minimum:"0" maximum:"3660" doc:"For so many days the bucket destroys a backup for nobody, us included. It must have been made with object lock." example:"0"`
 }
 
 // LocationTest is what trying a place out came to.

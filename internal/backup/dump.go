@@ -143,7 +143,7 @@ func complete(ctx context.Context, b *holdfast.Backup, req *DumpRequest) error {
 		if !b.At(d.Name) {
 			continue
 		}
-		if err := d.Catalogue.put(ctx, *b, false); err != nil {
+		if err := d.Catalogue.putLocked(ctx, *b, d.Name); err != nil {
 			failed = append(failed, fmt.Errorf("complete it at %s: %w", d.Name, err))
 			b.Copies = slices.DeleteFunc(b.Copies, func(c holdfast.BackupCopy) bool { return c.Destination == d.Name })
 		}

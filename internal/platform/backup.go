@@ -287,6 +287,10 @@ func (p *Platform) removeBackup(ctx context.Context, b store.Backup, insisted bo
 
 // mayRemove refuses what no rule and no slip may remove.
 func (p *Platform) mayRemove(ctx context.Context, b store.Backup, insisted bool) error {
+	if place, until := b.LockedAt(p.now()); place != "" {
+		return &holdfast.Error{Kind: holdfast.Precondition, Message: "the backup " + b.Name + " is locked at " + place + " until " + until.Format(time.RFC3339) + ": until then nobody can remove it",
+			Hint: "`holdfast location add` without --lock-days ends the lock for later backups"}
+	}
 	if insisted {
 		return nil
 	}
@@ -340,9 +344,20 @@ func (p *Platform) backupPlaces(ctx context.Context, project holdfast.ProjectID)
 	if err != nil {
 		return nil, err
 	}
+	locks := map[string]time.Duration{}
+	err = p.store.View(ctx, func(tx *store.Tx) error {
+		set, err := tx.Locations(project)
+		for _, l := range set {
+			locks[l.Name] = l.LockFor()
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
 	var out []backup.Destination
 	for _, l := range locations {
-		out = append(out, backup.Destination{Name: l.Name, Catalogue: backup.NewCatalogue(l.Location, backupsBelow(project))})
+		out = append(out, backup.Destination{Name: l.Name, Catalogue: backup.NewCatalogue(l.Location, backupsBelow(project)), LockFor: locks[l.Name]})
 	}
 	export, found, err := p.exportPlace(ctx, project)
 	if err != nil {
