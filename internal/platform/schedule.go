@@ -206,5 +206,6 @@ func (p *Platform) beginScheduled(ctx context.Context, b store.Branch, s holdfas
 		p.log.Info("the drill has no backup to restore", "branch", b.Ref())
 		return "", nil
 	}
-	return p.scheduledCheckpoint(ctx, b, s.Retention)
+	_, err := p.autoCheckpoint(ctx, b, holdfast.DailyCheckpoint)
+	return "", err
 }

@@ -68,7 +68,6 @@ export function NewTokenDialog({ open, onClose }: { open: boolean; onClose: () =
 
 function TokenForm({ onMade, onCancel }: { onMade: (secret: string) => void; onCancel: () => void }) {
   const projects = useQuery(queries.projects()).data ?? []
-  const you = useQuery(queries.server()).data?.you
   const client = useQueryClient()
   const [name, setName] = useState('')
   const [kind, setKind] = useState('user')
@@ -114,16 +113,7 @@ function TokenForm({ onMade, onCancel }: { onMade: (secret: string) => void; onC
           />
         )}
       </Field>
-      <Field label="Kind">
-        {(ids) => (
-          <Select
-            {...ids}
-            value={kind}
-            onValueChange={setKind}
-            options={kinds.map((k) => ({ ...k, disabled: k.value === 'admin' && !you?.admin }))}
-          />
-        )}
-      </Field>
+      <Field label="Kind">{(ids) => <Select {...ids} value={kind} onValueChange={setKind} options={kinds} />}</Field>
       {!admin && (
         <div className="grid gap-4 sm:grid-cols-2">
           <Field label="Project" error={agentWithoutProject ? 'An agent belongs to one project.' : undefined}>
