@@ -180,8 +180,9 @@ func TestShutdownStopsEverythingCleanly(t *testing.T) {
 	if err := y.Shutdown(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	// One whose directory is gone ends by itself, a moment later.
-	waitUntil(t, func() bool { return len(pgtest.ProcessesBelow(t, y.config.Root)) == 0 })
+	if pids := pgtest.ProcessesBelow(t, y.config.Root); len(pids) > 0 {
+		t.Errorf("processes %v are left", pids)
+	}
 	if err := y.Wake(t.Context(), id); holdfast.KindOf(err) != holdfast.Unavailable {
 		t.Errorf("waking after the shutdown: %v", err)
 	}
@@ -310,6 +311,8 @@ func TestACreateThatIsKilledAnywhereLeavesNothingHalfMade(t *testing.T) {
 				return
 			}
 			y.open(t)
+			// What came too late to be ended finds its directory gone, and ends by itself a moment later.
+			waitUntil(t, func() bool { return len(pgtest.ProcessesBelow(t, y.config.Root)) == 0 })
 			y.wantNothing(t)
 		})
 	}
@@ -347,8 +350,9 @@ func (y *yard) wantNothing(t *testing.T) {
 	if left, err := os.ReadDir(y.config.Root); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
-	// One whose directory is gone ends by itself, a moment later.
-	waitUntil(t, func() bool { return len(pgtest.ProcessesBelow(t, y.config.Root)) == 0 })
+	if pids := pgtest.ProcessesBelow(t, y.config.Root); len(pids) > 0 {
+		t.Errorf("processes %v are left", pids)
+	}
 }
 
 // smallDisk mounts a file system of a few megabytes for the branches.
