@@ -116,7 +116,8 @@ type TableRecords struct {
 // BackupCopy is a place where the bytes of a backup are.
 type BackupCopy struct {
 	Destination string    `json:"destination"`
-	ReadBackAt  time.Time `json:"read_back_at"` // when the whole copy was read and its SHA-256 was right
+	ReadBackAt  time.Time `json:"read_back_at"`          // when the whole copy was read and its SHA-256 was right
+	LockedUntil time.Time `json:"locked_until,omitzero"` // until then the place destroys it for nobody
 }
 
 // Backup describes a portable backup. Its JSON is the manifest that lies beside the bytes: docs/formats/backup-manifest.md.
@@ -197,6 +198,16 @@ func CheckBackupName(name string) error {
 			Hint: "use 2 to 100 lower-case letters, digits, dashes and underscores, beginning with a letter"}
 	}
 	return nil
+}
+
+// LockedAt is the place that keeps a copy locked the longest, and until when; no place has no name.
+func (b Backup) LockedAt(now time.Time) (destination string, until time.Time) {
+	for _, c := range b.Copies {
+		if c.LockedUntil.After(now) && c.LockedUntil.After(until) {
+			destination, until = c.Destination, c.LockedUntil
+		}
+	}
+	return destination, until
 }
 
 // At says whether a destination has a whole copy.

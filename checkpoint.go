@@ -24,7 +24,8 @@ const (
 )
 
 // Checkpoint is a named moment of a branch: a manifest, not a copy, so making one takes milliseconds whatever the size. It can be
-// restored as long as the branch's history reaches back to it; a pinned one is kept until it is unpinned.
+// restored as long as the branch's history reaches back to it; a pinned one is kept until it is unpinned, and one with a KeptUntil until then,
+// both with the history that they need.
 type Checkpoint struct {
 	ID                CheckpointID
 	BranchID          BranchID
@@ -37,7 +38,12 @@ type Checkpoint struct {
 	SchemaFingerprint string // empty: not known
 	Code              string // the commit of the code that belonged to this moment; empty: not known
 	Pinned            bool
+	KeptUntil         time.Time // zero: as long as the branch's history reaches back to it
+	Lost              string    // why it cannot be restored, as things are; empty: it can. Found out when it is read, never kept
 }
+
+// KeptBeyond says whether the checkpoint stays at a moment though the branch's window does not reach back to it.
+func (c Checkpoint) KeptBeyond(now time.Time) bool { return c.Pinned || c.KeptUntil.After(now) }
 
 // MaxCheckpointLabel is the longest label, in bytes: PostgreSQL keeps the names of restore points in 64 bytes.
 const MaxCheckpointLabel = 63

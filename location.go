@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // LocationKind is what sort of place a location is.
@@ -35,7 +36,17 @@ type Location struct {
 	AccessKey string // its secret is kept sealed and never shown
 
 	Encrypt bool // objects are encrypted with the project's key before they leave this machine
+
+	// LockDays is for how long the bucket refuses to destroy a backup, whoever asks, us and a thief of our key included: object lock in the
+	// mode "compliance". 0: no lock. History is not locked, because it is thinned out all the time.
+	LockDays int `json:",omitempty"`
 }
+
+// MaxLockDays is the longest lock: what is locked by mistake is paid for until it ends.
+const MaxLockDays = 3660
+
+// LockFor is how long backups are locked.
+func (l Location) LockFor() time.Duration { return time.Duration(l.LockDays) * 24 * time.Hour }
 
 var locationName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,30}$`)
 
@@ -47,8 +58,14 @@ func (l Location) Validate() error {
 	if !locationName.MatchString(l.Name) {
 		return invalid("%q cannot be a location's name: use up to 31 lower-case letters, digits and dashes", l.Name)
 	}
+	if l.LockDays < 0 || l.LockDays > MaxLockDays {
+		return invalid("the location %s cannot lock backups for %d days: choose 0 to %d", l.Name, l.LockDays, MaxLockDays)
+	}
 	switch l.Kind {
 	case FolderLocation:
+		if l.LockDays != 0 {
+			return invalid("the location %s is a folder, and a folder cannot be locked: whoever may write it may remove from it", l.Name)
+		}
 		if !path.IsAbs(l.Folder) || path.Clean(l.Folder) != l.Folder || l.Folder == "/" {
 			return invalid("the location %s needs a folder with an absolute, plain path, not %q", l.Name, l.Folder)
 		}

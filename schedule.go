@@ -53,6 +53,11 @@ func (s Schedule) Validate() error {
 			return err
 		}
 	}
+	if rest := s.Retention; s.Work == CheckpointWork {
+		if rest.KeepFor = 0; rest != (Retention{}) {
+			return invalid("a checkpoint is kept for a time, by no other rule", "give only how long: 30d")
+		}
+	}
 	return s.Retention.Validate()
 }
 

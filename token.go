@@ -11,6 +11,8 @@ const (
 	UserToken  TokenKind = "user"  // scoped to projects and rights
 	AgentToken TokenKind = "agent" // development and previews only
 	SetupToken TokenKind = "setup" // once: makes the first admin
+	// MetricsToken reads the metrics of the whole installation and nothing else.
+	MetricsToken TokenKind = "metrics"
 	// PersonKind is no token: a person who signed in, as a Principal.
 	PersonKind TokenKind = "person"
 )

@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -75,6 +76,21 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 		return c.loaded, nil
 	}
 	return nil, err
+}
+
+// ends is when the certificate that is used now ends.
+func (c *certificate) ends() (time.Time, error) {
+	pair, err := c.get(nil)
+	if err != nil {
+		return time.Time{}, err
+	}
+	leaf := pair.Leaf
+	if leaf == nil {
+		if leaf, err = x509.ParseCertificate(pair.Certificate[0]); err != nil {
+			return time.Time{}, fmt.Errorf("read the certificate %s: %w", c.certFile, err)
+		}
+	}
+	return leaf.NotAfter, nil
 }
 
 func newest(paths ...string) (time.Time, error) {

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -67,9 +68,9 @@ func (c *cli) checkpointListCommand() *cobra.Command {
 					return err
 				}
 				return showList(c, checkpoints, func(w io.Writer) {
-					t := newTable(w, "CHECKPOINT", "AT", "REASON", "LABEL", "CODE", "PINNED")
+					t := newTable(w, "CHECKPOINT", "AT", "REASON", "LABEL", "CODE", "KEPT")
 					for _, p := range checkpoints {
-						t.row(p.ID, moment(p.At), p.Reason, p.Label, p.Code, yes(p.Pinned))
+						t.row(p.ID, moment(p.At), p.Reason, p.Label, p.Code, keptFor(p))
 					}
 					t.flush()
 				})
@@ -95,12 +96,25 @@ func (c *cli) checkpointShowCommand() *cobra.Command {
 					t.row("label", p.Label)
 					t.row("code", p.Code)
 					t.row("schema", p.SchemaFingerprint)
-					t.row("pinned", yes(p.Pinned))
+					t.row("kept", keptFor(p))
 					t.flush()
 				})
 			})
 		},
 	}
+}
+
+// keptFor says how long a checkpoint is kept and, where that is so, that there is nothing behind it.
+func keptFor(p api.Checkpoint) string {
+	switch {
+	case p.Lost != "":
+		return "cannot be restored: " + p.Lost
+	case p.Pinned:
+		return "pinned"
+	case p.KeptUntil.After(time.Now()):
+		return "until " + p.KeptUntil.Local().Format(time.DateOnly)
+	}
+	return "with the history"
 }
 
 func (c *cli) checkpointPinCommand() *cobra.Command {

@@ -128,7 +128,7 @@ func (c *serveConfig) flags(f *pflag.FlagSet) {
 
 // programFlags are those of the settings that matter where nothing listens.
 func (c *serveConfig) programFlags(f *pflag.FlagSet) {
-	f.StringSliceVar(&c.AllowNetworks, "allow-network", c.AllowNetworks, "a network that S3 endpoints may lie in although it is not public, as 192.168.1.0/24 (can be repeated)")
+	f.StringSliceVar(&c.AllowNetworks, "allow-network", c.AllowNetworks, "a network that S3 endpoints and alert channels may lie in although it is not public, as 192.168.1.0/24 (can be repeated)")
 	f.StringSliceVar(&c.PostgreSQL, "postgresql", c.PostgreSQL, "a directory with PostgreSQL's programs, looked at first (can be repeated)")
 	f.StringVar(&c.Account, "account", c.Account, "the user that databases run as when this program is root (default: postgres)")
 	f.StringVar(&c.LogLevel, "log-level", c.LogLevel, "debug, info, warn or error")

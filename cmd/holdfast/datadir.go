@@ -144,6 +144,9 @@ func (d *dataDir) secretKey() ([]byte, error) {
 func (d *dataDir) beginFirstStart() (bool, error) {
 	_, err := os.Stat(d.file(metadataFile))
 	if errors.Is(err, fs.ErrNotExist) {
+		if err := d.checkUnused(); err != nil {
+			return false, err
+		}
 		err = writeFile(d.file(firstStartFile), nil, 0o600)
 		if err != nil {
 			return false, dataDirError(d.path, err)
@@ -158,6 +161,22 @@ func (d *dataDir) beginFirstStart() (bool, error) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// checkUnused refuses to take a directory that has databases and no metadata for a new one: a server that knows nothing of them would begin anew
+// beside them, and nobody would notice what is lost.
+func (d *dataDir) checkUnused() error {
+	entries, err := os.ReadDir(d.file(branchesDir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return dataDirError(d.path, err)
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), "br_") {
+			return &holdfast.Error{Kind: holdfast.Precondition, Message: d.file(metadataFile) + " is missing, and databases lie beside it",
+				Hint: "put the file back, or make the metadata again from the repository: docs/runbooks/metadata-lost.md"}
+		}
+	}
+	return nil
 }
 
 func (d *dataDir) endFirstStart() error {

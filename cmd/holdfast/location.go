@@ -64,6 +64,7 @@ func locationFlags(cmd *cobra.Command, l *api.Location) {
 	cmd.Flags().BoolVar(&l.PathStyle, "path-style", false, "the bucket is in the path, as most servers outside Amazon want it")
 	cmd.Flags().BoolVar(&l.Insecure, "insecure", false, "plain HTTP: for this machine or a trusted network only")
 	cmd.Flags().BoolVar(&l.Encrypt, "encrypt", false, "encrypt with the project's key before anything leaves this machine")
+	cmd.Flags().IntVar(&l.LockDays, "lock-days", 0, "for so many days the bucket destroys a backup for nobody, us included; it must have been made with object lock")
 	cmd.MarkFlagsMutuallyExclusive("folder", "s3")
 	cmd.MarkFlagsOneRequired("folder", "s3")
 }
@@ -84,7 +85,7 @@ func (c *cli) locationAddCommand() *cobra.Command {
 	var l api.Location
 	cmd := &cobra.Command{
 		Use: "add PROJECT NAME", Short: "Keep a project's history at a further place", Long: "Keep a project's history at a further place.\n\nThe place is tried out first. Everything goes to every place, and counts only when each one has it.",
-		Example: "  holdfast location add shop disk --folder /mnt/backup/holdfast\n  holdfast location add shop offsite --s3 s3.example.com --bucket backups --access-key KEY --encrypt < secret",
+		Example: "  holdfast location add shop disk --folder /mnt/backup/holdfast\n  holdfast location add shop offsite --s3 s3.example.com --bucket backups --access-key KEY --encrypt < secret\n  holdfast location add shop vault --s3 s3.example.com --bucket locked --access-key KEY --lock-days 30 < secret",
 		Args:    cobra.ExactArgs(2), ValidArgsFunction: c.completeProjects,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := c.completeLocation(&l, args[1]); err != nil {

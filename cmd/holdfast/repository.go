@@ -55,8 +55,14 @@ type dialContext func(ctx context.Context, network, address string) (net.Conn, e
 
 // guardedDial connects to public addresses, and into the networks that the settings allow.
 func (c *serveConfig) guardedDial() (dialContext, error) {
+	guard, err := c.guard()
+	return guard.DialContext, err
+}
+
+// guard bounds connections to addresses that users choose.
+func (c *serveConfig) guard() (egress.Guard, error) {
 	allowed, err := networks("allow-network", c.AllowNetworks)
-	return egress.Guard{Allow: allowed}.DialContext, err
+	return egress.Guard{Allow: allowed}, err
 }
 
 // openRemote opens a place that somebody else made. dial guards what the endpoint may lead to; nil: anything.
@@ -98,6 +104,9 @@ func (h *house) testLocation(ctx context.Context, l store.Location) ([]string, e
 		return nil, err
 	}
 	report := blob.TestConnection(ctx, place)
+	if l.LockDays > 0 && report.Err() == nil {
+		blob.TestLock(ctx, place, &report)
+	}
 	var lines []string
 	for _, step := range report.Steps {
 		line := "ok      " + step.Name

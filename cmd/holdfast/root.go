@@ -59,7 +59,8 @@ login, else in the local data directory.`,
 		c.wakeCommand(), c.sleepCommand(), c.restartCommand(), c.extensionCommand(), c.maskCommand(), c.historyCommand(), c.restoreCommand(), c.checkpointCommand(), c.publishCommand(), c.schemaCommand(), c.locationCommand(), c.jobCommand(), c.tokenCommand(), c.userCommand(), c.memberCommand(), c.auditCommand(),
 		c.loginCommand(), c.logoutCommand(), c.linkCommand(), c.serveCommand(), c.recoverCommand(), c.volumeCommand(), c.doctorCommand(), c.versionCommand(),
 	)
-	root.AddCommand(c.sqlCommand(), c.rescueCommand(), c.undeleteCommand(), c.mcpCommand(), c.undoCommand())
+	root.AddCommand(c.sqlCommand(), c.rescueCommand(), c.undeleteCommand(), c.mcpCommand(), c.undoCommand(), c.monitorCommand())
+	root.AddCommand(c.alertCommand(), c.statusCommand(), c.usageCommand())
 	c.tidy(root)
 	return root
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/holdfast/holdfast/internal/fleet"
 	"github.com/holdfast/holdfast/internal/gateway"
 	"github.com/holdfast/holdfast/internal/mcp"
+	"github.com/holdfast/holdfast/internal/notify"
 	"github.com/holdfast/holdfast/internal/platform"
 	"github.com/holdfast/holdfast/internal/postgres"
 	"github.com/holdfast/holdfast/internal/sample"
@@ -132,7 +133,7 @@ func (c *cli) serve(ctx context.Context, config serveConfig, data string, ask ap
 		}
 		return err
 	}
-	notify(h.log, daemon.SdNotifyReady)
+	tellManager(h.log, daemon.SdNotifyReady)
 	g := greeting{url: h.url, token: h.token, data: data, setup: h.setup, sample: ask, first: h.first, copies: h.copies, managed: c.env.NotifySocket != ""}
 	greeted := c.greet(ctx, g)
 	if greeted == nil {
@@ -142,7 +143,7 @@ func (c *cli) serve(ctx context.Context, config serveConfig, data string, ask ap
 		h.log.Error("the first start is not complete; the next start tries again", "err", greeted, "hint", holdfast.HintOf(greeted))
 	}
 	<-ctx.Done()
-	notify(h.log, daemon.SdNotifyStopping)
+	tellManager(h.log, daemon.SdNotifyStopping)
 	if g.managed {
 		h.log.Info("stopping")
 	} else {
@@ -160,7 +161,8 @@ func (c *cli) logger(config serveConfig) *slog.Logger {
 	return slog.New(slog.NewTextHandler(c.errOut, options))
 }
 
-func notify(log *slog.Logger, state string) {
+// tellManager tells the service manager, where there is one, how far this program is.
+func tellManager(log *slog.Logger, state string) {
 	if _, err := daemon.SdNotify(false, state); err != nil {
 		log.Warn("tell the service manager", "state", state, "err", err)
 	}
@@ -243,6 +245,10 @@ func (h *house) openPlatform(ctx context.Context, installations []postgres.Insta
 	if err != nil {
 		return err
 	}
+	guard, err := h.config.guard()
+	if err != nil {
+		return err
+	}
 	h.platform, err = platform.Open(ctx, platform.Config{
 		Store:          metadata,
 		Fleet:          fleet.Config{Installations: installations, Account: account, Root: branches.Root(), Volume: branches, Logger: h.log},
@@ -256,6 +262,7 @@ func (h *house) openPlatform(ctx context.Context, installations []postgres.Insta
 		TestLocation:     h.testLocation,
 		CollectUploads:   h.collectUploads,
 		NewRepositoryKey: newRepositoryKey,
+		Notify:           notify.New(guard),
 	})
 	if err != nil {
 		return err
@@ -306,6 +313,7 @@ func (h *house) openGateway(ctx context.Context) error {
 	}
 	door := gateway.New(gateway.Settings{Listen: c.Gateway, TLS: &tls.Config{GetCertificate: certificate.get}, MockSecret: h.mockSecret}, waker{h.platform}, h.platform, h.log)
 	h.platform.SetDoor(door)
+	h.platform.WatchCertificate(certificate.ends)
 	if err := door.Start(ctx); err != nil {
 		return err
 	}

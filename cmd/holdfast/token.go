@@ -25,16 +25,21 @@ func (c *cli) tokenCreateCommand() *cobra.Command {
 		Long: `Makes a token and prints its secret, which is never shown again. It can do no more, reach no further and last no longer than the token or
 the person that makes it.
 
-Kinds: user (scoped to a project and a right), agent (development and previews of one project only), admin (everything).
+Kinds: user (scoped to a project and a right), agent (development and previews of one project only), metrics (reads /metrics and nothing else),
+admin (everything).
 Rights: read (see states), write (change development and previews, see their passwords), admin (production too).`,
 		Example: `  holdfast token create ci --project shop --right write --expires 90d
   holdfast token create assistant --kind agent --project shop
+  holdfast token create prometheus --kind metrics
   holdfast token create backup-admin --kind admin`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ask.Name = args[0]
 			if !cmd.Flags().Changed("right") && ask.Kind == string(holdfast.AdminToken) {
 				ask.Right = string(holdfast.MayAdmin)
+			}
+			if !cmd.Flags().Changed("right") && ask.Kind == string(holdfast.MetricsToken) {
+				ask.Right = string(holdfast.MayRead)
 			}
 			if expires != "" {
 				d, err := parseSpan(expires)
@@ -57,7 +62,7 @@ Rights: read (see states), write (change development and previews, see their pas
 			})
 		},
 	}
-	cmd.Flags().StringVar(&ask.Kind, "kind", string(holdfast.UserToken), "user, agent or admin")
+	cmd.Flags().StringVar(&ask.Kind, "kind", string(holdfast.UserToken), "user, agent, metrics or admin")
 	cmd.Flags().StringVar(&ask.Project, "project", "", "the one project that it reaches (default: every project)")
 	cmd.Flags().StringVar(&ask.Right, "right", string(holdfast.MayWrite), "read, write or admin")
 	cmd.Flags().StringVar(&expires, "expires", "", "end it after this long, as 12h or 90d (default: never)")

@@ -18,6 +18,9 @@ type Checkpoint struct {
 	Code   string    `json:"code,omitempty" doc:"The commit of the code that belongs to it."`
 	Pinned bool      `json:"pinned" doc:"It is kept until it is unpinned."`
 
+	KeptUntil time.Time `json:"kept_until,omitzero" doc:"It is kept until then, with the history that it needs. Left out: as long as the branch's history reaches back to it."`
+	Lost      string    `json:"lost,omitempty" doc:"Why its moment cannot be restored, as things are. Left out: it can."`
+
 	SchemaFingerprint string `json:"schema_fingerprint,omitempty" doc:"Equal for equal schemas. It is read a moment after the checkpoint is made, and left out for one that was made while the branch slept."`
 	Timeline          uint32 `json:"timeline" doc:"PostgreSQL's; each restore in place begins another."`
 }
@@ -48,6 +51,7 @@ type Location struct {
 	AccessKey string `json:"access_key,omitempty"`
 	Secret    string `json:"secret,omitempty" doc:"The secret key. It is kept sealed and never shown."`
 	Encrypt   bool   `json:"encrypt,omitempty" doc:"Objects are encrypted with the project's key before they leave this machine."`
+	LockDays  int    `json:"lock_days,omitempty" minimum:"0" maximum:"3660" doc:"For so many days the bucket destroys a backup for nobody, us included. It must have been made with object lock." example:"0"`
 }
 
 // LocationTest is what trying a place out came to.

@@ -65,6 +65,7 @@ const (
 	RenamePath     = BranchPath + "/rename"
 	UndeletePath   = BranchPath + "/undelete"
 	ExtensionsPath = BranchPath + "/extensions"
+	MonitoringPath = BranchPath + "/monitoring"
 
 	ExportTablePath = BranchPath + "/export-table"
 	ImportTablePath = BranchPath + "/import-table"
@@ -140,6 +141,20 @@ const (
 	JobLogPath    = JobPath + "/log"
 	JobEventsPath = JobPath + "/events"
 	JobCancelPath = JobPath + "/cancel"
+
+	StatusPath           = Prefix + "/status"
+	AlertsPath           = Prefix + "/alerts"
+	AlertPath            = AlertsPath + "/{id}"
+	AlertMutePath        = AlertPath + "/mute"
+	AlertAcknowledgePath = AlertPath + "/acknowledge"
+	AlertSettingsPath    = Prefix + "/alert-settings"
+	AlertChannelsPath    = Prefix + "/alert-channels"
+	AlertChannelPath     = AlertChannelsPath + "/{name}"
+	AlertChannelTestPath = AlertChannelPath + "/test"
+
+	ProjectAlertChannelsPath    = ProjectPath + "/alert-channels"
+	ProjectAlertChannelPath     = ProjectAlertChannelsPath + "/{name}"
+	ProjectAlertChannelTestPath = ProjectAlertChannelPath + "/test"
 
 	TokensPath = Prefix + "/tokens"
 	TokenPath  = TokensPath + "/{id}"

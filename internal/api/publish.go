@@ -94,6 +94,7 @@ type PlanDrift struct {
 	Object string `json:"object"`
 	Kind   string `json:"kind" enum:"added in production,changed in production,dropped in production,changed in both"`
 	Text   string `json:"text"`
+	Drop   string `json:"drop,omitempty" doc:"The answer that drops it from production on purpose; only for what production added." example:"drop:public.audit"`
 }
 
 // PlanProblem is something that a plan cannot carry.

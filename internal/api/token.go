@@ -12,7 +12,7 @@ import (
 type Token struct {
 	ID         string    `json:"id"`
 	Name       string    `json:"name" example:"ci"`
-	Kind       string    `json:"kind" enum:"admin,user,agent,setup"`
+	Kind       string    `json:"kind" enum:"admin,user,agent,metrics,setup"`
 	Project    string    `json:"project,omitempty" doc:"The one project that it reaches; every project when left out."`
 	Right      string    `json:"right" enum:"read,write,admin"`
 	Person     string    `json:"person,omitempty" doc:"Whose it is, and whose role bounds it; the installation's own when left out."`
@@ -24,7 +24,7 @@ type Token struct {
 // NewToken asks for a token.
 type NewToken struct {
 	Name      string `json:"name" minLength:"1" maxLength:"100" example:"ci"`
-	Kind      string `json:"kind" enum:"admin,user,agent"`
+	Kind      string `json:"kind" enum:"admin,user,agent,metrics" doc:"A metrics token reads /metrics and nothing else."`
 	Project   string `json:"project,omitempty" doc:"The one project that it reaches; every project when left out."`
 	Right     string `json:"right" enum:"read,write,admin"`
 	ExpiresIn int64  `json:"expires_in_seconds,omitempty" minimum:"0" maximum:"3153600000" doc:"0 or left out: never."`

@@ -149,7 +149,7 @@ func Replicate(ctx context.Context, from *Catalogue, b holdfast.Backup, to Desti
 		return b, fmt.Errorf("copy the backup %s: %w", b.Name, err)
 	}
 	b.Copies = append(b.Copies[:len(b.Copies):len(b.Copies)], copies...)
-	return b, to.Catalogue.put(ctx, b, false)
+	return b, to.Catalogue.putLocked(ctx, b, to.Name)
 }
 
 // Fetch brings the bytes of a backup to the scratch folder and says where they are. They are those of the manifest, or the answer

@@ -128,12 +128,28 @@ func damagedManifest(name string, cause error) error {
 
 // put writes a manifest; with claim it answers Conflict where the name is taken.
 func (c *Catalogue) put(ctx context.Context, b holdfast.Backup, claim bool) error {
+	return c.putWith(ctx, b, blob.PutOptions{IfAbsent: claim})
+}
+
+// putLocked writes the manifest of a completed backup to a destination, locked as its bytes are.
+func (c *Catalogue) putLocked(ctx context.Context, b holdfast.Backup, destination string) error {
+	var opts blob.PutOptions
+	for _, one := range b.Copies {
+		if one.Destination == destination {
+			opts.LockedUntil = one.LockedUntil
+		}
+	}
+	return c.putWith(ctx, b, opts)
+}
+
+func (c *Catalogue) putWith(ctx context.Context, b holdfast.Backup, opts blob.PutOptions) error {
 	b.Version = manifestVersion
 	text, err := json.MarshalIndent(b, "", "  ")
 	if err != nil {
 		return fmt.Errorf("write the manifest of %s: %w", b.Name, err)
 	}
-	if _, err := c.location.Put(ctx, c.object(b.Name, manifestName), bytes.NewReader(append(text, '\n')), blob.PutOptions{IfAbsent: claim, Size: int64(len(text) + 1)}); err != nil {
+	opts.Size = int64(len(text) + 1)
+	if _, err := c.location.Put(ctx, c.object(b.Name, manifestName), bytes.NewReader(append(text, '\n')), opts); err != nil {
 		return fmt.Errorf("write the manifest of %s: %w", b.Name, err)
 	}
 	return nil

@@ -19,6 +19,7 @@ import (
 type Destination struct {
 	Name      string
 	Catalogue *Catalogue
+	LockFor   time.Duration // for how long the place is asked to destroy a backup for nobody; 0: no lock
 }
 
 // fanOut writes the same bytes to several destinations at once, at the pace of the slowest, and hashes them.
@@ -36,6 +37,8 @@ type target struct {
 	done chan struct{}
 	err  error // of Put; good after done
 	lost bool  // it takes no more
+
+	lockedUntil time.Time
 }
 
 // startFanOut begins an object in every destination.
@@ -44,10 +47,13 @@ func startFanOut(ctx context.Context, destinations []Destination, backup, object
 	for _, d := range destinations {
 		r, w := io.Pipe()
 		t := &target{dest: d, pipe: w, done: make(chan struct{})}
+		if d.LockFor > 0 {
+			t.lockedUntil = time.Now().Add(d.LockFor).UTC().Truncate(time.Second)
+		}
 		f.targets = append(f.targets, t)
 		go func() {
 			defer close(t.done)
-			_, t.err = d.Catalogue.location.Put(ctx, d.Catalogue.object(backup, object), r, blob.PutOptions{})
+			_, t.err = d.Catalogue.location.Put(ctx, d.Catalogue.object(backup, object), r, blob.PutOptions{LockedUntil: t.lockedUntil})
 			_ = r.CloseWithError(errStopped) // whoever writes must not wait for a reader that has gone
 		}()
 	}
@@ -115,7 +121,7 @@ func (f *fanOut) finish(ctx context.Context, backup, object string) ([]holdfast.
 	for _, t := range f.targets {
 		t.lost = t.err != nil
 		if !t.lost {
-			copies = append(copies, holdfast.BackupCopy{Destination: t.dest.Name, ReadBackAt: time.Now().UTC()})
+			copies = append(copies, holdfast.BackupCopy{Destination: t.dest.Name, ReadBackAt: time.Now().UTC(), LockedUntil: t.lockedUntil})
 		}
 	}
 	return copies, f.check()

@@ -24,7 +24,7 @@ type DumpRequest struct {
 	// lists the copies that there are.
 	Copies int
 
-	// Backup says what it is called and who asked: ID, Project, Branch, Options, Reason, By, Pinned and HeldUntilProof. An empty number is made; an
+	// Backup says what it is called and who asked: ID, Project, Branch, Options, Reason, By, Pinned and HeldUntilProof, and StartedAt where it was begun before. An empty number is made; an
 	// empty name is made from the branch and the time, and where that is taken from the next second.
 	Backup holdfast.Backup
 
@@ -88,7 +88,7 @@ func objectName(o holdfast.BackupOptions) string {
 	return "dump.pgdump"
 }
 
-// claim writes the first manifest everywhere. The name belongs to whoever writes it to the first destination.
+// claim writes the first manifest everywhere. The name belongs to whoever writes it to the first destination that is in reach.
 func claim(ctx context.Context, b *holdfast.Backup, destinations []Destination) error {
 	given := b.Name
 	if given != "" {
@@ -96,26 +96,44 @@ func claim(ctx context.Context, b *holdfast.Backup, destinations []Destination) 
 			return err
 		}
 	}
-	b.StartedAt = time.Now().UTC()
+	if b.StartedAt.IsZero() {
+		b.StartedAt = time.Now().UTC()
+	}
+	var away error
+	for i, d := range destinations {
+		err := claimAt(ctx, b, d, given)
+		switch {
+		case err == nil:
+			// One that is out of reach shows itself again when the bytes are written, and counts there.
+			for j, other := range destinations {
+				if j != i && other.Catalogue.put(ctx, *b, false) != nil && ctx.Err() != nil {
+					return context.Cause(ctx)
+				}
+			}
+			return nil
+		case ctx.Err() == nil && holdfast.KindOf(err) == holdfast.Unavailable:
+			away = errors.Join(away, err)
+		default:
+			return err
+		}
+	}
+	return away
+}
+
+// claimAt writes the first manifest to one destination, under the given name or the first that is free there.
+func claimAt(ctx context.Context, b *holdfast.Backup, d Destination, given string) error {
 	for at := b.StartedAt; ; at = at.Add(time.Second) {
 		if given == "" {
 			b.Name = holdfast.BackupName(b.Branch, at)
 		}
-		err := destinations[0].Catalogue.put(ctx, *b, true)
+		err := d.Catalogue.put(ctx, *b, true)
 		if err == nil {
-			break
+			return nil
 		}
 		if holdfast.KindOf(err) != holdfast.Conflict || given != "" || at.Sub(b.StartedAt) > time.Minute {
-			return fmt.Errorf("begin a backup at %s: %w", destinations[0].Name, err)
+			return fmt.Errorf("begin a backup at %s: %w", d.Name, err)
 		}
 	}
-	for _, d := range destinations[1:] {
-		// One that is out of reach shows itself again when the bytes are written, and counts there.
-		if err := d.Catalogue.put(ctx, *b, false); err != nil && ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-	}
-	return nil
 }
 
 // complete writes the last manifest to every destination that has a copy. A destination that does not take it has no backup.
@@ -125,7 +143,7 @@ func complete(ctx context.Context, b *holdfast.Backup, req *DumpRequest) error {
 		if !b.At(d.Name) {
 			continue
 		}
-		if err := d.Catalogue.put(ctx, *b, false); err != nil {
+		if err := d.Catalogue.putLocked(ctx, *b, d.Name); err != nil {
 			failed = append(failed, fmt.Errorf("complete it at %s: %w", d.Name, err))
 			b.Copies = slices.DeleteFunc(b.Copies, func(c holdfast.BackupCopy) bool { return c.Destination == d.Name })
 		}

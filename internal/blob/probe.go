@@ -55,6 +55,24 @@ func TestConnection(ctx context.Context, l Location) Report {
 	return p.report
 }
 
+// lockProbe is for how long the object of a lock's test stays.
+const lockProbe = time.Minute
+
+// TestLock adds to a report whether the location locks objects, with a small one that is locked for a minute.
+func TestLock(ctx context.Context, l Location, report *Report) {
+	p := &probe{location: l, folder: "connection-test/" + rand.Text(), content: make([]byte, 100), report: *report}
+	p.name = p.folder + "/locked"
+	p.step(ctx, "lock an object", func(ctx context.Context) (string, error) {
+		_, err := l.Put(ctx, p.name, bytes.NewReader(p.content), PutOptions{LockedUntil: time.Now().Add(lockProbe)})
+		if err != nil {
+			return "", err
+		}
+		// Where objects have versions this only hides it.
+		return "what was tried with, 100 bytes, cannot be destroyed for a minute", l.Delete(ctx, p.name)
+	})
+	*report = p.report
+}
+
 type probe struct {
 	location     Location
 	folder, name string

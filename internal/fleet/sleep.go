@@ -201,11 +201,11 @@ func (f *Fleet) lookAtUse(ctx context.Context, b *branch) (use, error) {
 	var u use
 	var quietSeconds *float64
 	err = conn.QueryRow(ctx, `SELECT
-			count(*) FILTER (WHERE backend_type = 'client backend' AND state IS DISTINCT FROM 'idle'),
+			count(*) FILTER (WHERE backend_type = 'client backend' AND state IS DISTINCT FROM 'idle' AND NOT coalesce(usename = $1 AND application_name = $2, false)),
 			count(*) FILTER (WHERE backend_type = 'autovacuum worker'),
 			(SELECT count(*) FROM pg_stat_progress_basebackup),
 			extract(epoch FROM clock_timestamp() - max(state_change) FILTER (WHERE backend_type = 'client backend' AND usename <> $1))::float8
-		FROM pg_stat_activity WHERE pid <> pg_backend_pid()`, postgres.AdminRole).Scan(&u.transactions, &u.vacuums, &u.backups, &quietSeconds)
+		FROM pg_stat_activity WHERE pid <> pg_backend_pid()`, postgres.AdminRole, postgres.ObserverName).Scan(&u.transactions, &u.vacuums, &u.backups, &quietSeconds)
 	if err != nil {
 		return use{}, fmt.Errorf("look who uses the branch: %w", err)
 	}

@@ -250,14 +250,15 @@ type storedCheckpoint struct {
 	SchemaFingerprint string                    `json:"schema_fingerprint,omitempty"`
 	Code              string                    `json:"code,omitempty"`
 	Pinned            bool                      `json:"pinned"`
+	KeptUntil         time.Time                 `json:"kept_until,omitzero"`
 }
 
 func (s storedCheckpoint) checkpoint(branch holdfast.BranchID) holdfast.Checkpoint {
 	return holdfast.Checkpoint{ID: s.ID, BranchID: branch, Lineage: s.Lineage, Timeline: s.Timeline, LSN: s.LSN, At: s.At, Label: s.Label,
-		Reason: s.Reason, SchemaFingerprint: s.SchemaFingerprint, Code: s.Code, Pinned: s.Pinned}
+		Reason: s.Reason, SchemaFingerprint: s.SchemaFingerprint, Code: s.Code, Pinned: s.Pinned, KeptUntil: s.KeptUntil}
 }
 
 func storeCheckpoint(c holdfast.Checkpoint) storedCheckpoint {
 	return storedCheckpoint{Version: formatVersion, ID: c.ID, Lineage: c.Lineage, Timeline: c.Timeline, LSN: c.LSN, At: c.At, Label: c.Label,
-		Reason: c.Reason, SchemaFingerprint: c.SchemaFingerprint, Code: c.Code, Pinned: c.Pinned}
+		Reason: c.Reason, SchemaFingerprint: c.SchemaFingerprint, Code: c.Code, Pinned: c.Pinned, KeptUntil: c.KeptUntil}
 }

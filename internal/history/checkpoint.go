@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/postgres"
@@ -18,6 +19,7 @@ type CheckpointRequest struct {
 	SchemaFingerprint string
 	Code              string
 	Pinned            bool
+	KeptUntil         time.Time // zero: as long as the window reaches back to it
 }
 
 // ErrNeverStreamed says that the history of a branch has not begun. It begins a moment after the branch has first become awake.
@@ -36,7 +38,7 @@ func (a *Archive) Checkpoint(ctx context.Context, r CheckpointRequest) (holdfast
 	if m.Branch != a.config.Branch {
 		return holdfast.Checkpoint{}, ErrNeverStreamed
 	}
-	c := holdfast.Checkpoint{BranchID: a.config.Branch, Lineage: m.Lineage, Label: r.Label, Reason: r.Reason, SchemaFingerprint: r.SchemaFingerprint, Code: r.Code, Pinned: r.Pinned}
+	c := holdfast.Checkpoint{BranchID: a.config.Branch, Lineage: m.Lineage, Label: r.Label, Reason: r.Reason, SchemaFingerprint: r.SchemaFingerprint, Code: r.Code, Pinned: r.Pinned, KeptUntil: r.KeptUntil}
 	running, err := r.Server.Adopt()
 	if err != nil {
 		return holdfast.Checkpoint{}, err
@@ -122,12 +124,26 @@ func (a *Archive) putCheckpoint(c holdfast.Checkpoint) error {
 	return nil
 }
 
+// judged is a checkpoint with what keeps it from being restored, if anything does.
+func (c *catalogue) judged(cp holdfast.Checkpoint) holdfast.Checkpoint {
+	cp.Lost = ""
+	key := walKey{cp.Lineage, cp.Timeline}
+	way, err := c.way(key)
+	if err == nil {
+		err = c.choose(&Plan{target: target{walKey: key, way: way, cut: cp.LSN}})
+	}
+	if err != nil {
+		cp.Lost = err.Error()
+	}
+	return cp
+}
+
 // Checkpoints lists the branch's checkpoints, newest first.
 func (a *Archive) Checkpoints(ctx context.Context) ([]holdfast.Checkpoint, error) {
 	var found []holdfast.Checkpoint
 	err := a.withCatalogue(ctx, func(c *catalogue) error {
 		for _, cp := range c.checkpoints {
-			found = append(found, cp)
+			found = append(found, c.judged(cp))
 		}
 		return nil
 	})
@@ -143,6 +159,7 @@ func (a *Archive) CheckpointByID(ctx context.Context, id holdfast.CheckpointID) 
 		if found, ok = c.checkpoints[id]; !ok {
 			return &holdfast.Error{Kind: holdfast.NotFound, Message: fmt.Sprintf("there is no checkpoint %s", id)}
 		}
+		found = c.judged(found)
 		return nil
 	})
 	return found, err

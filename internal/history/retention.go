@@ -20,7 +20,7 @@ type Pruned struct {
 	Checkpoints int
 }
 
-// Prune removes what no moment of the last window, no pinned checkpoint and no base backup that is kept needs. The newest sound base
+// Prune removes what no moment of the last window, no checkpoint that is pinned or kept for a time, and no base backup that is kept needs. The newest sound base
 // backup and its WAL stay whatever their age. A location that is out of reach keeps its copies until the next time.
 func (a *Archive) Prune(ctx context.Context, window time.Duration) (Pruned, error) {
 	if !a.writing.TryLock() {
@@ -33,7 +33,7 @@ func (a *Archive) Prune(ctx context.Context, window time.Duration) (Pruned, erro
 	a.known = nil
 	a.mu.Unlock()
 	var plan *retention
-	err := a.withCatalogue(ctx, func(c *catalogue) error { plan = c.retain(now().Add(-window)); return nil })
+	err := a.withCatalogue(ctx, func(c *catalogue) error { at := now(); plan = c.retain(at, at.Add(-window)); return nil })
 	if err != nil {
 		return Pruned{}, err
 	}
@@ -63,11 +63,11 @@ type retention struct {
 // numberRange is a run of segment numbers, both ends included.
 type numberRange struct{ first, last uint64 }
 
-// retain decides what moments from since on, pinned checkpoints and the newest base need.
-func (c *catalogue) retain(since time.Time) *retention {
+// retain decides what moments from since on, checkpoints that are kept beyond it at the moment at, and the newest base need.
+func (c *catalogue) retain(at, since time.Time) *retention {
 	r := &retention{bases: map[string]bool{}, wal: map[walKey][]numberRange{}, lineages: map[string]bool{}}
 	c.retainSpans(r, since)
-	c.retainCheckpoints(r, since)
+	c.retainCheckpoints(r, at, since)
 	c.retainNewest(r)
 	for _, b := range c.bases {
 		if !r.bases[b.ID] {
@@ -131,9 +131,9 @@ func better(a, b Base) bool {
 	return a.StopLSN > b.StopLSN
 }
 
-func (c *catalogue) retainCheckpoints(r *retention, since time.Time) {
+func (c *catalogue) retainCheckpoints(r *retention, at, since time.Time) {
 	for id, cp := range c.checkpoints {
-		if !cp.Pinned {
+		if !cp.KeptBeyond(at) {
 			if cp.At.Before(since) {
 				r.dropPoints = append(r.dropPoints, id)
 			}

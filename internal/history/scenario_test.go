@@ -417,11 +417,24 @@ func TestPruneKeepsWhatTheWindowPinsAndTheLastBaseNeed(t *testing.T) {
 	one := folder(t, "one")
 	b := newBranch(t, one)
 	b.attach()
+	early, err := b.archive.Checkpoint(t.Context(), CheckpointRequest{Server: b.pg.Server})
+	if err != nil {
+		t.Fatal(err)
+	}
 	b.backup(true)
+	if early, err = b.archive.CheckpointByID(t.Context(), early.ID); err != nil || !strings.Contains(early.Lost, "no base backup before") {
+		t.Errorf("one that no base backup leads to is %+v, %v", early, err)
+	}
 	b.insert() // 1
 	pinned, err := b.archive.Checkpoint(t.Context(), CheckpointRequest{Server: b.pg.Server, Label: "kept", Pinned: true})
 	if err != nil {
 		t.Fatal(err)
+	}
+	dated := map[bool]holdfast.Checkpoint{} // by whether its time is still to come
+	for later, until := range map[bool]time.Time{true: time.Now().Add(30 * 24 * time.Hour), false: time.Now()} {
+		if dated[later], err = b.archive.Checkpoint(t.Context(), CheckpointRequest{Server: b.pg.Server, Reason: holdfast.DailyCheckpoint, KeptUntil: until}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	b.insert() // 2
 	old := time.Now()
@@ -443,12 +456,22 @@ func TestPruneKeepsWhatTheWindowPinsAndTheLastBaseNeed(t *testing.T) {
 		t.Errorf("%d bases are left, %v", len(bases), err)
 	}
 	b.expect(holdfast.Point{Checkpoint: pinned.ID}, upTo(1))
+	b.expect(holdfast.Point{Checkpoint: dated[true].ID}, upTo(1))
+	if c, err := b.archive.CheckpointByID(t.Context(), dated[true].ID); err != nil || !c.KeptUntil.Equal(dated[true].KeptUntil) || c.Lost != "" {
+		t.Errorf("the one that is kept for a time is %+v, %v", c, err)
+	}
+	if _, err := b.archive.CheckpointByID(t.Context(), dated[false].ID); holdfast.KindOf(err) != holdfast.NotFound {
+		t.Errorf("the one whose time is over: %v", err)
+	}
 	b.expect(holdfast.Point{At: window}, upTo(3))
 	b.expect(holdfast.Point{At: atFour}, upTo(4))
 	if _, err := b.restore(holdfast.Point{Checkpoint: loose.ID}); holdfast.KindOf(err) != holdfast.NotFound {
 		t.Errorf("a checkpoint from before the window: %v", err)
 	}
 	if err := b.archive.PinCheckpoint(t.Context(), pinned.ID, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.archive.DeleteCheckpoint(t.Context(), dated[true].ID); err != nil {
 		t.Fatal(err)
 	}
 	// With a window of nothing the last base still stays.

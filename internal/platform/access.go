@@ -236,8 +236,11 @@ func checkPerson(who holdfast.Principal) error {
 
 // checkTokens refuses who may not make or see any token: agents, and tokens that belong to nobody and do not reach the installation.
 func checkTokens(who holdfast.Principal) error {
-	if who.Kind == holdfast.AgentToken {
+	switch who.Kind {
+	case holdfast.AgentToken:
 		return agentRefused("make or see tokens")
+	case holdfast.MetricsToken:
+		return &holdfast.Error{Kind: holdfast.NotAllowed, Message: "a metrics token may read the metrics and nothing else"}
 	}
 	if who.PersonID == "" {
 		return checkInstallation(who)
@@ -251,7 +254,7 @@ func checkGrant(who holdfast.Principal, ask NewToken, project holdfast.ProjectID
 		return &holdfast.Error{Kind: holdfast.NotAllowed, Message: "a token cannot " + how + " than who makes it", Hint: "ask for less, or ask an admin of this server"}
 	}
 	switch {
-	case ask.Kind == holdfast.AdminToken && !who.Everywhere().Includes(holdfast.MayAdmin):
+	case (ask.Kind == holdfast.AdminToken || ask.Kind == holdfast.MetricsToken) && !who.Everywhere().Includes(holdfast.MayAdmin):
 		return exceeds("reach further")
 	case project == "" && (who.ProjectID != "" || !who.Right.Includes(ask.Right)):
 		return exceeds("reach further")
@@ -271,6 +274,38 @@ func checkRemoval(who holdfast.Principal, now bool) error {
 		return &holdfast.Error{Kind: holdfast.NotAllowed, Message: "an agent may not remove anything for good at once", Hint: "remove it without `now`: it is kept for seven days"}
 	}
 	return nil
+}
+
+// checkAlert refuses who may not mute or acknowledge an alert: it takes an admin of what it is about.
+func checkAlert(who holdfast.Principal, a holdfast.Alert) error {
+	switch {
+	case !sees(who, a.ProjectID):
+		return &holdfast.Error{Kind: holdfast.NotFound, Message: "alert " + string(a.ID) + " does not exist"}
+	case who.Kind == holdfast.AgentToken:
+		return agentRefused("mute or acknowledge alerts")
+	case a.ProjectID == "":
+		return checkInstallation(who)
+	case !who.RightOn(a.ProjectID).Includes(holdfast.MayAdmin):
+		return refused(who, holdfast.MayAdmin, "alerts of "+a.Place)
+	}
+	return nil
+}
+
+// checkChannel refuses who may not let a channel reach private networks from this machine: that is for whom the installation belongs to.
+func checkChannel(who holdfast.Principal, old, c holdfast.Channel, newAddress bool) error {
+	if c.AllowPrivate && (!old.AllowPrivate || newAddress) {
+		return checkInstallation(who)
+	}
+	return nil
+}
+
+// checkMetrics refuses who may not read the metrics, which name every project and branch: it takes an admin of the installation, or a
+// token made for that alone.
+func checkMetrics(who holdfast.Principal) error {
+	if who.Kind == holdfast.MetricsToken && who.Members == nil || who.Kind != holdfast.AgentToken && who.Everywhere().Includes(holdfast.MayAdmin) {
+		return nil
+	}
+	return &holdfast.Error{Kind: holdfast.NotAllowed, Message: who.Name + " may not read the metrics: they name every project", Hint: "make a token for that: `holdfast token create prometheus --kind metrics`"}
 }
 
 func refused(who holdfast.Principal, want holdfast.Right, what string) error {
@@ -307,6 +342,9 @@ func (p *Platform) Authenticate(ctx context.Context, secret string) (holdfast.Pr
 		if who, err = p.boundToken(ctx, who); err != nil {
 			return holdfast.Principal{}, err
 		}
+	}
+	if t.Kind == holdfast.MetricsToken {
+		who.Right = "" // on no project and not on the installation; see checkMetrics
 	}
 	p.touchToken(ctx, t)
 	return who, nil
@@ -388,8 +426,10 @@ func checkNewToken(ask NewToken) error {
 	switch {
 	case ask.Name == "" || len(ask.Name) > 100:
 		return invalid("a token needs a name of at most 100 bytes")
-	case ask.Kind != holdfast.AdminToken && ask.Kind != holdfast.UserToken && ask.Kind != holdfast.AgentToken:
-		return invalid("a token's kind is admin, user or agent")
+	case ask.Kind != holdfast.AdminToken && ask.Kind != holdfast.UserToken && ask.Kind != holdfast.AgentToken && ask.Kind != holdfast.MetricsToken:
+		return invalid("a token's kind is admin, user, agent or metrics")
+	case ask.Kind == holdfast.MetricsToken && (ask.Project != "" || ask.Right != holdfast.MayRead):
+		return invalid("a metrics token reads the metrics of the whole installation")
 	case ask.Kind == holdfast.AdminToken && (ask.Project != "" || ask.Right != holdfast.MayAdmin):
 		return invalid("an admin token has every right on every project")
 	case ask.Kind == holdfast.AgentToken && (ask.Project == "" || ask.Right == holdfast.MayAdmin):

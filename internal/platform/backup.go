@@ -239,7 +239,8 @@ func (p *Platform) DeleteBackup(ctx context.Context, who holdfast.Principal, id 
 	return p.recordAlone(ctx, who, "backup.delete", b.Project+"/"+b.Branch, map[string]any{"backup": b.Name, "id": b.ID, "insisted": insisted})
 }
 
-// removeBackup removes a backup's bytes everywhere and then what is known of it. Where one place is out of reach, it stays known and is tried again.
+// removeBackup removes a backup's bytes everywhere and then what is known of it. Where a place with a copy is out of reach, as a disk that is not
+// mounted, the removal is remembered and done when the place is back (forgetRemoved). Where one fails otherwise, the backup stays known.
 func (p *Platform) removeBackup(ctx context.Context, b store.Backup, insisted bool) error {
 	places, err := p.backupPlaces(ctx, b.ProjectID)
 	if err != nil {
@@ -249,20 +250,47 @@ func (p *Platform) removeBackup(ctx context.Context, b store.Backup, insisted bo
 		return err
 	}
 	var failed []error
+	left, away := map[string]bool{}, 0
+	for _, c := range b.Copies {
+		left[c.Destination] = true
+	}
 	for _, d := range places {
 		// The protection was checked over all places; here it is only taken away.
-		if err := d.Catalogue.Remove(ctx, b.Name, true); err != nil && holdfast.KindOf(err) != holdfast.NotFound {
+		err := d.Catalogue.Remove(ctx, b.Name, true)
+		switch holdfast.KindOf(err) {
+		case holdfast.Unavailable, holdfast.Timeout:
+			left[d.Name], away = true, away+1
+			continue
+		case holdfast.NotFound:
+			err = nil
+		}
+		if err != nil {
 			failed = append(failed, fmt.Errorf("remove it from %s: %w", d.Name, err))
 		}
+		delete(left, d.Name)
 	}
 	if len(failed) > 0 {
 		return errors.Join(failed...)
 	}
-	return p.store.Update(ctx, func(tx *store.Tx) error { return tx.DeleteBackup(b.ID) })
+	if len(places) > 0 && away == len(places) {
+		return noCopy(b.Backup)
+	}
+	return p.store.Update(ctx, func(tx *store.Tx) error {
+		if len(left) > 0 {
+			if err := tx.PutRemovedBackup(b.ProjectID, b.ID, insisted, p.now()); err != nil {
+				return err
+			}
+		}
+		return tx.DeleteBackup(b.ID)
+	})
 }
 
 // mayRemove refuses what no rule and no slip may remove.
 func (p *Platform) mayRemove(ctx context.Context, b store.Backup, insisted bool) error {
+	if place, until := b.LockedAt(p.now()); place != "" {
+		return &holdfast.Error{Kind: holdfast.Precondition, Message: "the backup " + b.Name + " is locked at " + place + " until " + until.Format(time.RFC3339) + ": until then nobody can remove it",
+			Hint: "`holdfast location add` without --lock-days ends the lock for later backups"}
+	}
 	if insisted {
 		return nil
 	}
@@ -316,9 +344,20 @@ func (p *Platform) backupPlaces(ctx context.Context, project holdfast.ProjectID)
 	if err != nil {
 		return nil, err
 	}
+	locks := map[string]time.Duration{}
+	err = p.store.View(ctx, func(tx *store.Tx) error {
+		set, err := tx.Locations(project)
+		for _, l := range set {
+			locks[l.Name] = l.LockFor()
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
 	var out []backup.Destination
 	for _, l := range locations {
-		out = append(out, backup.Destination{Name: l.Name, Catalogue: backup.NewCatalogue(l.Location, backupsBelow(project))})
+		out = append(out, backup.Destination{Name: l.Name, Catalogue: backup.NewCatalogue(l.Location, backupsBelow(project)), LockFor: locks[l.Name]})
 	}
 	export, found, err := p.exportPlace(ctx, project)
 	if err != nil {

@@ -72,8 +72,8 @@ func serverDatabase(server fleet.Server, name, role, password, database string) 
 // ownerDatabase is one of a branch's databases as its owner reaches it. The branch must be held awake.
 func (p *Platform) ownerDatabase(ctx context.Context, b store.Branch, database string) (backup.Database, error) {
 	owner := holdfast.OwnerRole(b.Project)
-	var password string
-	if err := p.store.View(ctx, func(tx *store.Tx) (err error) { password, err = tx.Password(b.ID, owner); return err }); err != nil {
+	password, err := p.ownerPassword(ctx, b)
+	if err != nil {
 		return backup.Database{}, err
 	}
 	db, err := p.roleDatabase(b, owner, password, database)

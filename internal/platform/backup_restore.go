@@ -316,9 +316,8 @@ func failedChecks(report backup.Report) error {
 
 // owner is the role and the password that the target's databases belong to.
 func (x *restoringBackup) owner(ctx context.Context) (role, password string, err error) {
-	role = holdfast.OwnerRole(x.target.Project)
-	err = x.p.store.View(ctx, func(tx *store.Tx) error { password, err = tx.Password(x.target.ID, role); return err })
-	return role, password, err
+	password, err = x.p.ownerPassword(ctx, x.target)
+	return holdfast.OwnerRole(x.target.Project), password, err
 }
 
 // aside restores into a database of its own beside the target's, on the same server.

@@ -57,7 +57,8 @@ func (p *Platform) retain(ctx context.Context, s holdfast.Schedule, all []store.
 	_, leave := s.Retention.Divide(p.now(), zone, mine)
 	for _, b := range leave {
 		if err := p.removeBackup(ctx, rows[b.ID], false); err != nil {
-			if holdfast.KindOf(err) != holdfast.Unsafe { // the last one of the branch, whatever made it, stays
+			locked, _ := b.LockedAt(p.now())
+			if holdfast.KindOf(err) != holdfast.Unsafe && locked == "" { // the last one of the branch, whatever made it, stays
 				failed = errors.Join(failed, err)
 			}
 			continue

@@ -117,6 +117,7 @@ func (p *Platform) refreshProject(ctx context.Context, project holdfast.ProjectI
 	}
 	found := map[holdfast.BackupID]holdfast.Backup{}
 	var failed error
+	at := map[string][]holdfast.Backup{}
 	for _, d := range places {
 		listing, err := d.Catalogue.List(ctx)
 		if err != nil {
@@ -129,8 +130,51 @@ func (p *Platform) refreshProject(ctx context.Context, project holdfast.ProjectI
 		for _, b := range listing.Backups {
 			found[b.ID] = mergeManifest(found[b.ID], b)
 		}
+		at[d.Name] = listing.Backups
+	}
+	if err := p.forgetRemoved(ctx, project, places, at, found); err != nil {
+		return errors.Join(failed, err)
 	}
 	return errors.Join(failed, p.adoptFound(ctx, project, found, failed == nil))
+}
+
+// forgetRemoved removes the copies of backups that were removed while their place was out of reach, and takes them out of what was found. One that a
+// rule removed, of a branch of which nothing better is left, comes back instead: the rule let it go because there were others.
+func (p *Platform) forgetRemoved(ctx context.Context, project holdfast.ProjectID, places []backup.Destination, at map[string][]holdfast.Backup, found map[holdfast.BackupID]holdfast.Backup) error {
+	var removed map[holdfast.BackupID]bool
+	if err := p.store.View(ctx, func(tx *store.Tx) (err error) { removed, err = tx.RemovedBackups(project); return err }); err != nil || len(removed) == 0 {
+		return err
+	}
+	remains := map[string]bool{} // branches of which a good backup is left
+	for id, b := range found {
+		if _, gone := removed[id]; !gone && b.State == holdfast.BackupCompleted {
+			remains[b.Branch] = true
+		}
+	}
+	var failed error
+	for id, b := range found {
+		insisted, gone := removed[id]
+		if !gone {
+			continue
+		}
+		if b.State == holdfast.BackupCompleted && !insisted && !remains[b.Branch] {
+			p.log.Warn("a backup that a rule removed is the only one that is left, and stays", "backup", b.Name, "project", project)
+			failed = errors.Join(failed, p.store.Update(ctx, func(tx *store.Tx) error { return tx.ForgetRemovedBackup(project, id) }))
+			continue
+		}
+		delete(found, id)
+		for _, d := range places {
+			if !slices.ContainsFunc(at[d.Name], func(o holdfast.Backup) bool { return o.ID == id }) {
+				continue
+			}
+			if err := d.Catalogue.Remove(ctx, b.Name, true); err != nil {
+				failed = errors.Join(failed, fmt.Errorf("remove the backup %s from %s, as it was from the other places: %w", b.Name, d.Name, err))
+				continue
+			}
+			p.log.Info("a backup that was removed while its place was away is removed there too", "backup", b.Name, "place", d.Name)
+		}
+	}
+	return failed
 }
 
 // mergeManifest puts together what two places say of a backup: the copies of both, and the better news.

@@ -270,3 +270,107 @@ func TestCopiesComeToAPlaceThatWasNotThere(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// heldBackups are the completed backups of production that wait for a person, made before an operation.
+func heldBackups(t *testing.T, p *Platform, reason string) (names []string) {
+	t.Helper()
+	all, err := p.Backups(t.Context(), admin, "shop", "production")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range all {
+		if b.State == holdfast.BackupCompleted && b.HeldUntilProof && b.Reason == reason {
+			names = append(names, b.Name)
+		}
+	}
+	return names
+}
+
+func TestAPlaceThatIsAwayStopsNoBackupAndGetsNoneBack(t *testing.T) {
+	h := newHome(t)
+	p := h.open(t)
+	create(t, p, NewProject{Name: "shop", SampleRows: 3})
+	first, second := filepath.Join(t.TempDir(), "first"), t.TempDir()
+	for name, folder := range map[string]string{"a": first, "b": second} {
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		l := store.Location{Location: holdfast.Location{Name: name, Kind: holdfast.FolderLocation, Folder: folder}}
+		if err := h.store.Update(t.Context(), func(tx *store.Tx) error { return tx.PutLocation(projectID(t, p, "shop"), l, time.Now()) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	old := makeBackup(t, p, "shop/development", holdfast.BackupOptions{Format: holdfast.JSONFormat})
+	insisted := makeBackup(t, p, "shop/development", holdfast.BackupOptions{Format: holdfast.JSONFormat})
+	if len(old.Copies) != 2 {
+		t.Fatalf("with both places: %+v", old.Copies)
+	}
+	away := func(away bool) {
+		t.Helper()
+		from, to := first, first+"-away"
+		if !away {
+			from, to = to, from
+			_ = os.RemoveAll(to) // nobody may have made it
+		}
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	away(true)
+	meanwhile := makeBackup(t, p, "shop/development", holdfast.BackupOptions{Format: holdfast.JSONFormat})
+	if len(meanwhile.Copies) != 1 || meanwhile.Copies[0].Destination != "b" {
+		t.Errorf("while the first place is away: %+v", meanwhile.Copies)
+	}
+	if err := p.DeleteBackup(t.Context(), admin, string(old.ID), false); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.DeleteBackup(t.Context(), admin, string(insisted.ID), true); err != nil {
+		t.Fatal(err)
+	}
+	names := func() string {
+		t.Helper()
+		all, err := p.Backups(t.Context(), admin, "shop", "development")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out []string
+		for _, b := range all {
+			out = append(out, b.Name)
+		}
+		return strings.Join(out, " ")
+	}
+	away(false)
+	if err := p.refreshBackups(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(); got != meanwhile.Name {
+		t.Errorf("when it is back there are %q, want %s alone", got, meanwhile.Name)
+	}
+	for _, gone := range []string{old.Name, insisted.Name} {
+		if _, err := os.Stat(filepath.Join(first, "backups", string(projectID(t, p, "shop")), gone)); !os.IsNotExist(err) {
+			t.Errorf("%s is still at the place: %v", gone, err)
+		}
+	}
+	if err := p.replicateBackups(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := p.Backup(t.Context(), admin, string(meanwhile.ID)); err != nil || len(b.Copies) != 2 {
+		t.Errorf("its copy did not come: %+v, %v", b.Copies, err)
+	}
+	// What a rule let go, of a branch that has nothing else any more, stays.
+	away(true)
+	last := makeBackup(t, p, "shop/development", holdfast.BackupOptions{Format: holdfast.JSONFormat})
+	if err := p.DeleteBackup(t.Context(), admin, string(meanwhile.ID), false); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(second, "backups", string(projectID(t, p, "shop")), last.Name)); err != nil {
+		t.Fatal(err)
+	}
+	away(false)
+	if err := p.refreshBackups(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(); got != meanwhile.Name {
+		t.Errorf("after the others are lost there are %q, want %s", got, meanwhile.Name)
+	}
+}

@@ -78,15 +78,44 @@ const firstStreamPatience = 20 * time.Second
 // autoCheckpoint names the moment before the product does something to a branch that cannot be taken back otherwise. A branch without a
 // history gets none, which is no error: the zero checkpoint is returned then.
 func (p *Platform) autoCheckpoint(ctx context.Context, b store.Branch, reason holdfast.CheckpointReason) (holdfast.Checkpoint, error) {
+	return p.autoCheckpointKept(ctx, b, history.CheckpointRequest{Reason: reason})
+}
+
+func (p *Platform) autoCheckpointKept(ctx context.Context, b store.Branch, ask history.CheckpointRequest) (holdfast.Checkpoint, error) {
 	if !hasHistory(b) {
 		return holdfast.Checkpoint{}, nil
 	}
-	c, err := p.checkpoint(ctx, b, history.CheckpointRequest{Reason: reason})
+	c, err := p.checkpoint(ctx, b, ask)
 	if err != nil {
 		return holdfast.Checkpoint{}, fmt.Errorf("make a checkpoint of %s: %w", b.Ref(), err)
 	}
 	p.fingerprint(ctx, b, c.ID) // before the caller changes the schema
 	return c, nil
+}
+
+// scheduledCheckpoint makes the checkpoint of a schedule. One that is to outlive the window comes right after a base backup where the branch is
+// awake: to keep it then takes the pages that changed since the last one, and not a day's WAL. The number is of the job that makes it, where one does.
+func (p *Platform) scheduledCheckpoint(ctx context.Context, b store.Branch, rules holdfast.Retention) (holdfast.JobID, error) {
+	var until time.Time
+	if rules.KeepFor > 0 {
+		until = p.now().Add(rules.KeepFor).UTC()
+	}
+	if s, err := p.fleet.Status(b.ID); err == nil && s.Activity == holdfast.Awake && hasHistory(b) && !until.IsZero() {
+		if job, begun, err := p.beginBase(baseBackupInput{BranchID: b.ID, KeptUntil: until}); err != nil || begun {
+			return job.ID, err
+		}
+	}
+	_, err := p.autoCheckpointKept(ctx, b, history.CheckpointRequest{Reason: holdfast.DailyCheckpoint, KeptUntil: until})
+	return "", err
+}
+
+// keptCheckpoint makes the checkpoint that a base backup was made for; without a time there is none.
+func (p *Platform) keptCheckpoint(ctx context.Context, b store.Branch, until time.Time) error {
+	if until.IsZero() {
+		return nil
+	}
+	_, err := p.autoCheckpointKept(ctx, b, history.CheckpointRequest{Reason: holdfast.DailyCheckpoint, KeptUntil: until})
+	return err
 }
 
 // checkpoints is what is done to checkpoints beside the calls that make them.
@@ -260,13 +289,17 @@ func (p *Platform) tendHistory(ctx context.Context, id holdfast.BranchID) error 
 	return nil
 }
 
+// dailyAfter is when a branch's last daily checkpoint was too long ago: a day, and what its schedule's jitter and base backup may take.
+const dailyAfter = 26 * time.Hour
+
+// dailyCheckpoint makes the checkpoint of the day for a branch whose schedules make none.
 func (p *Platform) dailyCheckpoint(ctx context.Context, b store.Branch, archive *history.Archive) error {
 	all, err := archive.Checkpoints(ctx)
 	if err != nil {
 		return err
 	}
 	for _, c := range all {
-		if c.Reason == holdfast.DailyCheckpoint && p.now().Sub(c.At) < 24*time.Hour {
+		if c.Reason == holdfast.DailyCheckpoint && p.now().Sub(c.At) < dailyAfter {
 			return nil
 		}
 	}

@@ -53,11 +53,25 @@ func (p *Platform) revealConnection(ctx context.Context, who holdfast.Principal,
 		}
 		return p.record(tx, who, "credentials.view", b.Ref().String(), map[string]any{"role": owner})
 	})
-	if holdfast.KindOf(err) == holdfast.NotFound { // it came back with the data, where only its verifier is kept
-		err = &holdfast.Error{Kind: holdfast.Precondition, Message: "the password of " + owner + " on " + b.Ref().String() + " is not known here; it still holds for those who have it",
-			Hint: "`holdfast credentials rotate " + b.Ref().String() + "` makes a new one", Cause: err}
+	return p.connection(b, owner, password), explainPassword(err, b)
+}
+
+// ownerPassword is the password of the role that a branch's databases belong to.
+func (p *Platform) ownerPassword(ctx context.Context, b store.Branch) (password string, err error) {
+	err = p.store.View(ctx, func(tx *store.Tx) (err error) {
+		password, err = tx.Password(b.ID, holdfast.OwnerRole(b.Project))
+		return err
+	})
+	return password, explainPassword(err, b)
+}
+
+// explainPassword says what to do about a password that came back with the data, where only its verifier is kept.
+func explainPassword(err error, b store.Branch) error {
+	if holdfast.KindOf(err) != holdfast.NotFound {
+		return err
 	}
-	return p.connection(b, owner, password), err
+	return &holdfast.Error{Kind: holdfast.Precondition, Message: "the password of " + holdfast.OwnerRole(b.Project) + " on " + b.Ref().String() + " is not known here; it still holds for those who have it",
+		Hint: "`holdfast credentials rotate " + b.Ref().String() + "` makes a new one", Cause: err}
 }
 
 const rotateJob = "rotate_credentials"

@@ -323,35 +323,25 @@ func (p *Platform) openLocations(ctx context.Context, project holdfast.ProjectID
 	return out, nil
 }
 
-// historyAlert is told of what is wrong with a branch's history.
-func (p *Platform) historyAlert(a history.Alert) {
-	if a.Cleared {
-		p.log.Info("history: over", "branch", a.Branch, "alert", a.Kind)
-		return
-	}
-	switch a.Kind {
-	case history.BaseNeeded, history.GapFound, history.NewLineage: // what comes now can be restored only from a new base
-		p.wg.Go(func() {
-			if err := p.startBase(a.Branch); err != nil {
-				p.log.Warn("begin a base backup", "branch", a.Branch, "err", err)
-			}
-		})
-	}
-	if a.Kind == history.BaseNeeded { // as for every new branch
-		return
-	}
-	p.log.Warn("history: "+a.Message, "branch", a.Branch, "alert", a.Kind)
-}
-
 const baseBackupJob = "base_backup"
 
-type baseBackupInput struct{ BranchID holdfast.BranchID }
+// baseBackupInput is what a base backup needs to run. With KeptUntil a checkpoint is made when it is done, so that keeping that moment takes the
+// pages and next to no WAL.
+type baseBackupInput struct {
+	BranchID  holdfast.BranchID
+	KeptUntil time.Time
+}
 
 // startBase begins a base backup of a branch unless one is under way.
 func (p *Platform) startBase(id holdfast.BranchID) error {
-	var job store.Job
-	var begin bool
-	err := p.store.Update(context.Background(), func(tx *store.Tx) error {
+	_, _, err := p.beginBase(baseBackupInput{BranchID: id})
+	return err
+}
+
+// beginBase begins a base backup of a branch, and says whether it did: it does not when one is under way.
+func (p *Platform) beginBase(input baseBackupInput) (job store.Job, begun bool, err error) {
+	id := input.BranchID
+	err = p.store.Update(context.Background(), func(tx *store.Tx) error {
 		left, err := tx.UnfinishedJobs()
 		if err != nil {
 			return err
@@ -365,18 +355,18 @@ func (p *Platform) startBase(id holdfast.BranchID) error {
 		if err != nil {
 			return err
 		}
-		if job, err = p.jobs.newJob(System(), baseBackupJob, b.Ref().String(), baseBackupInput{BranchID: id}); err != nil {
+		if job, err = p.jobs.newJob(System(), baseBackupJob, b.Ref().String(), input); err != nil {
 			return err
 		}
 		job.ProjectID, job.BranchID = b.ProjectID, b.ID
-		begin = true
+		begun = true
 		return tx.InsertJob(job)
 	})
-	if err != nil || !begin {
-		return err
+	if err != nil || !begun {
+		return job, false, err
 	}
 	_, err = p.jobs.start(job)
-	return err
+	return job, true, err
 }
 
 // runBaseBackup goes on after an interruption with what is there already, so there is nothing to take back.
@@ -397,7 +387,7 @@ func (p *Platform) runBaseBackup(ctx context.Context, r *run) (any, error) {
 	release, err := p.fleet.HoldAwake(b.ID)
 	if errors.Is(err, fleet.ErrAsleep) {
 		r.Log("the branch sleeps; its next wake asks again")
-		return map[string]any{"postponed": true}, nil
+		return map[string]any{"postponed": true}, p.keptCheckpoint(ctx, b, input.KeptUntil)
 	}
 	if err != nil {
 		return nil, err
@@ -410,7 +400,10 @@ func (p *Platform) runBaseBackup(ctx context.Context, r *run) (any, error) {
 	r.Steps(1)
 	r.Step("reading and storing the pages")
 	base, err := archive.Backup(ctx, history.BackupRequest{Server: server, Fast: true, Progress: func(done, total int64) { r.Progress(done, total, "bytes") }})
-	if err != nil {
+	if ctx.Err() != nil {
+		return nil, err // it is run again, or somebody ended it
+	}
+	if err := errors.Join(err, p.keptCheckpoint(ctx, b, input.KeptUntil)); err != nil {
 		return nil, err
 	}
 	return map[string]any{"base": base.ID, "size": base.Size, "stored": base.Stored}, nil

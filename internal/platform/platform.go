@@ -22,6 +22,7 @@ import (
 	"github.com/holdfast/holdfast/internal/fleet"
 	"github.com/holdfast/holdfast/internal/history"
 	"github.com/holdfast/holdfast/internal/identity"
+	"github.com/holdfast/holdfast/internal/notify"
 	"github.com/holdfast/holdfast/internal/store"
 	"github.com/holdfast/holdfast/internal/volume"
 )
@@ -51,6 +52,8 @@ type Config struct {
 	CollectUploads func(ctx context.Context, l store.Location) (int, error)
 	// NewRepositoryKey makes a key that OpenLocation understands.
 	NewRepositoryKey func() ([]byte, error)
+	// Notify tells people of alerts. Nil: nobody is told.
+	Notify *notify.Sender
 }
 
 // Platform is the product behind the API.
@@ -76,6 +79,9 @@ type Platform struct {
 
 	histories       histories
 	checkpoints     checkpoints
+	alerts          *alerts
+	wakes           wakes
+	notify          *notify.Sender // nil: nobody is told of alerts
 	queries         queries
 	agents          agents
 	editors         editors
@@ -96,10 +102,11 @@ type Platform struct {
 // Open brings the installation to life: adopts the servers that run, takes up unfinished jobs. Close ends it.
 func Open(ctx context.Context, c Config) (*Platform, error) {
 	p := &Platform{store: c.Store, log: c.Log, now: c.Now, sample: c.LoadSample, spool: c.Spool, localRepository: c.LocalRepository, openLocation: c.OpenLocation,
-		testLocation: c.TestLocation, collectUploads: c.CollectUploads, newKey: c.NewRepositoryKey, volume: c.Fleet.Volume}
+		testLocation: c.TestLocation, collectUploads: c.CollectUploads, newKey: c.NewRepositoryKey, volume: c.Fleet.Volume, notify: c.Notify}
 	if p.now == nil {
 		p.now = time.Now
 	}
+	p.alerts = newAlerts(p.now())
 	p.people = newPeople(func() time.Time { return p.now() }, c.PasswordCost)
 	p.tools.Scratch = filepath.Join(c.Spool, "scratch")
 	for _, i := range c.Fleet.Installations {
@@ -149,9 +156,13 @@ func Open(ctx context.Context, c Config) (*Platform, error) {
 	p.wg.Go(func() { p.tendBackups(background) })
 	p.wg.Go(func() { p.measure(background) })
 	p.wg.Go(func() { p.meter(background) })
+	p.wg.Go(func() { p.monitor(background) })
 	p.wg.Go(func() { p.expire(background) })
 	p.wg.Go(func() { p.watchActivity(background) })
 	p.wg.Go(func() { p.tendHistories(background) })
+	p.wg.Go(func() { p.watchServers(background) })
+	p.wg.Go(func() { p.tendAlerts(background) })
+	p.wg.Go(func() { p.tellChannels(background) })
 	p.wg.Go(func() { p.purgePublishes(background) })
 	return p, nil
 }

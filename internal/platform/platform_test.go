@@ -19,6 +19,7 @@ import (
 	"github.com/holdfast/holdfast/internal/blob"
 	"github.com/holdfast/holdfast/internal/fleet"
 	"github.com/holdfast/holdfast/internal/history"
+	"github.com/holdfast/holdfast/internal/notify"
 	"github.com/holdfast/holdfast/internal/pgtest"
 	"github.com/holdfast/holdfast/internal/store"
 	"github.com/holdfast/holdfast/internal/volume"
@@ -33,6 +34,7 @@ type home struct {
 	spool      string
 	repository string
 	now        func() time.Time // nil: the clock
+	notify     *notify.Sender   // nil: nobody is told of alerts
 }
 
 func newHome(t *testing.T) home {
@@ -46,10 +48,14 @@ func (h home) open(t *testing.T) *Platform {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := Open(t.Context(), Config{Store: h.store, Now: h.now, GatewayAddress: "127.0.0.1:6432", Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	p, err := Open(t.Context(), Config{Store: h.store, Now: h.now, Notify: h.notify, GatewayAddress: "127.0.0.1:6432", Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Spool: h.spool, LocalRepository: holdfast.Location{Name: "local", Kind: holdfast.FolderLocation, Folder: h.repository},
 		OpenLocation: func(_ context.Context, l store.Location, _ [][]byte) (history.Location, error) {
-			folder, err := blob.CreateFolder(l.Folder)
+			open := blob.OpenFolder // a folder that is not there is a disk that is not mounted
+			if l.Folder == h.repository {
+				open = blob.CreateFolder
+			}
+			folder, err := open(l.Folder)
 			return history.Location{Name: l.Name, Location: folder}, err
 		},
 		LoadSample: func(ctx context.Context, tx pgx.Tx, rows int, progress func(done, total int64)) error {

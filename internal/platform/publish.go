@@ -291,8 +291,8 @@ func readCatalog(ctx context.Context, conn *fleet.Conn, b store.Branch) (*schema
 // ownerConn opens a session of the project's owner role in a branch's main database, as its users do. It wakes the branch.
 func (p *Platform) ownerConn(ctx context.Context, b store.Branch) (*fleet.Conn, error) {
 	owner := holdfast.OwnerRole(b.Project)
-	var password string
-	if err := p.store.View(ctx, func(tx *store.Tx) (err error) { password, err = tx.Password(b.ID, owner); return err }); err != nil {
+	password, err := p.ownerPassword(ctx, b)
+	if err != nil {
 		return nil, err
 	}
 	conn, err := p.fleet.ConnectAs(ctx, b.ID, owner, password, b.Ref().Database())

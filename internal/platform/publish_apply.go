@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/holdfast/holdfast"
@@ -256,6 +257,11 @@ func (a *applying) holdAwake(ctx context.Context) (release func(), err error) {
 
 // prepare makes the checkpoint, and notes what the way back will be compared with.
 func (a *applying) prepare(ctx context.Context) error {
+	if a.major() {
+		if _, err := a.safetyBackup(ctx, a.run, a.found.production, "publish", nil); err != nil {
+			return err
+		}
+	}
 	a.run.Step("making a checkpoint of production")
 	checkpoint, err := a.autoCheckpoint(ctx, a.found.production, holdfast.BeforePublishCheckpoint)
 	if err != nil {
@@ -289,6 +295,12 @@ func (a *applying) prepare(ctx context.Context) error {
 		return tx.SetPublishDoc(pub.ProjectID, pub.Number, holdfast.PublishOldDoc, []byte(old))
 	})
 	return err
+}
+
+// major says whether the publish can lose values for good: a backup is made before it, and held until a person marks it verified. The grace period
+// of what is set aside ends by itself.
+func (a *applying) major() bool {
+	return a.pub.Kind == holdfast.PublishContract || slices.Contains(a.pub.Hazards, string(schema.Lossy))
 }
 
 // nextTransaction is the number that a branch's next transaction will have.

@@ -56,6 +56,7 @@ func TestColumnsAreExpandedSwitchedAndContracted(t *testing.T) {
 		t.Errorf("contracted before the switch: %v", err)
 	}
 	published(t, p, plan(t, p, ask), holdfast.PublishSwitch)
+	held := len(heldBackups(t, p, "before a publish"))
 	writes(t, production, "fullname", "6003")
 	writes(t, production, "display_name", "6004")
 	if n := pgtest.Value[int](t, production, `SELECT count(*) FROM users WHERE display_name = fullname AND _holdfast_old_amount = amount`); n != 5004 {
@@ -77,6 +78,9 @@ func TestColumnsAreExpandedSwitchedAndContracted(t *testing.T) {
 		t.Fatal(err)
 	}
 	last := published(t, p, v, holdfast.PublishContract)
+	if n := len(heldBackups(t, p, "before a publish")); n != held+1 {
+		t.Errorf("%d backups are held of the time before the contraction, want one more than %d", n, held)
+	}
 	writes(t, production, "display_name", "6005")
 	if v := plan(t, p, NewPublish{}); v.Kind != holdfast.PublishSchema || v.Statements != 1 || len(v.Plan.Questions) != 0 || len(v.Plan.Drift) != 0 {
 		t.Errorf("what is left to publish: %+v, %+v", v.Publish, v.Plan)

@@ -37,8 +37,8 @@ func (p *Platform) adminConnector(b store.Branch) publish.Connector {
 func (p *Platform) ownerConnector(b store.Branch) publish.Connector {
 	return func(ctx context.Context) (*pgx.Conn, error) {
 		owner := holdfast.OwnerRole(b.Project)
-		var password string
-		if err := p.store.View(ctx, func(tx *store.Tx) (err error) { password, err = tx.Password(b.ID, owner); return err }); err != nil {
+		password, err := p.ownerPassword(ctx, b)
+		if err != nil {
 			return nil, err
 		}
 		server, err := p.fleet.Server(b.ID)

@@ -3,6 +3,8 @@ package platform
 import (
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -121,6 +123,9 @@ func TestWhatWasSetAsideGoesAfterTheGracePeriod(t *testing.T) {
 	plan(t, p, NewPublish{})
 	rehearse(t, p, 1, false)
 	v := apply(t, p, 1, "lossy", "breaking")
+	if held := heldBackups(t, p, "before a publish"); len(held) != 1 || !strings.HasPrefix(held[0], "prod_backup_before_publish_") {
+		t.Errorf("what is held before something is dropped: %q", held)
+	}
 	aside := func() int {
 		return pgtest.Value[int](t, production, `SELECT count(*) FROM pg_class WHERE relnamespace = to_regnamespace('_holdfast_tombstones')::oid AND relkind IN ('r', 'S')`) +
 			pgtest.Value[int](t, production, `SELECT count(*) FROM pg_type WHERE typnamespace = to_regnamespace('_holdfast_tombstones')::oid AND typtype = 'e'`)
@@ -335,5 +340,40 @@ func TestAWayBackAsksWhatToFillARequiredColumnWith(t *testing.T) {
 	apply(t, p, back.Number, "lossy", "breaking")
 	if got := pgtest.Value[string](t, production, `SELECT string_agg(id || plan, ' ' ORDER BY id) FROM users`); got != "1paid 2free" {
 		t.Errorf("production has %s", got)
+	}
+}
+
+func TestALossyPublishWhoseBackupFailsChangesNothing(t *testing.T) {
+	h := newHome(t)
+	p := h.open(t)
+	create(t, p, NewProject{Name: "shop"})
+	change(t, p, "shop/production", `CREATE TABLE users (id int PRIMARY KEY, shoe int); INSERT INTO users VALUES (1, 40)`)
+	change(t, p, "shop/development", `CREATE TABLE users (id int PRIMARY KEY, shoe int); INSERT INTO users VALUES (1, 40)`)
+	plan(t, p, NewPublish{})
+	change(t, p, "shop/development", `ALTER TABLE users DROP shoe`)
+	v := plan(t, p, NewPublish{})
+	if !slices.Contains(v.Hazards, "lossy") {
+		t.Errorf("its hazards are %q", v.Hazards)
+	}
+	rehearse(t, p, v.Number, false)
+	// Where the backups of the project would lie is a file.
+	if err := os.WriteFile(filepath.Join(h.repository, "backups"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	j, err := p.ApplyPublish(t.Context(), admin, "shop", v.Number, []string{"lossy", "breaking"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.jobs.wait(t.Context(), j.ID); err == nil || !strings.Contains(err.Error(), "nothing was changed") {
+		t.Errorf("got %v", err)
+	}
+	if n := pgtest.Value[int](t, asOwner(t, p, ref(t, "shop/production")), `SELECT count(*) FROM pg_attribute WHERE attrelid = 'users'::regclass AND attname = 'shoe'`); n != 1 {
+		t.Error("the column went without a backup")
+	}
+	if err := os.Remove(filepath.Join(h.repository, "backups")); err != nil {
+		t.Fatal(err)
+	}
+	if v, err = p.Publish(t.Context(), admin, "shop", v.Number); err != nil || v.State == holdfast.PublishApplying || v.State == holdfast.PublishPublished {
+		t.Errorf("afterwards it is %s, %v", v.State, err)
 	}
 }

@@ -206,6 +206,5 @@ func (p *Platform) beginScheduled(ctx context.Context, b store.Branch, s holdfas
 		p.log.Info("the drill has no backup to restore", "branch", b.Ref())
 		return "", nil
 	}
-	_, err := p.autoCheckpoint(ctx, b, holdfast.DailyCheckpoint)
-	return "", err
+	return p.scheduledCheckpoint(ctx, b, s.Retention)
 }

@@ -160,3 +160,79 @@ func TestSchedulesRunOnceCatchUpAndLetGo(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What a production begins with, three months long, in virtual time. The year of all of them is played in internal/schedule.
+func TestAProductionsDefaultSchedulesKeepWhatTheyPromise(t *testing.T) {
+	h := newHome(t)
+	var ahead atomic.Int64
+	h.now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	p := h.open(t)
+	create(t, p, NewProject{Name: "shop"})
+	r := ref(t, "shop/production")
+	change(t, p, "shop/production", shopTables)
+	settle := func() {
+		t.Helper()
+		if err := p.runSchedules(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		all, err := p.Schedules(t.Context(), admin, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range all {
+			if s.JobID == "" {
+				continue
+			}
+			if _, err := p.jobs.wait(t.Context(), s.JobID); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := p.applyRetention(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	settle()
+	if err := p.DeleteSchedule(t.Context(), admin, r, "nightly drill"); err != nil { // it has a test of its own
+		t.Fatal(err)
+	}
+	const day = 24 * time.Hour
+	ahead.Store(int64(35 * day))
+	settle()
+	formats := func() map[holdfast.BackupFormat]holdfast.BackupID {
+		t.Helper()
+		all, err := p.Backups(t.Context(), admin, "shop", "production")
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := map[holdfast.BackupFormat]holdfast.BackupID{}
+		for _, b := range all { // from new to old: the oldest of each is what is left
+			if b.State != holdfast.BackupCompleted {
+				t.Errorf("%s is %s: %s", b.Name, b.State, b.Failure)
+			}
+			out[b.Options.Format] = b.ID
+		}
+		return out
+	}
+	first := formats()
+	if len(first) != 2 || first[holdfast.CustomFormat] == "" || first[holdfast.JSONFormat] == "" {
+		t.Fatalf("a month later there are %v, want a dump and a full export", first)
+	}
+	checkpoints, err := p.Checkpoints(t.Context(), admin, r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	daily := slices.DeleteFunc(checkpoints, func(c holdfast.Checkpoint) bool { return c.Reason != holdfast.DailyCheckpoint })
+	if len(daily) != 1 || daily[0].Lost != "" || daily[0].KeptUntil.Sub(h.now()).Round(time.Hour) != 30*day {
+		t.Errorf("the daily checkpoint is %+v, want one that is kept for 30 days and can be restored", daily)
+	}
+	ahead.Store(int64((35 + 91) * day))
+	settle()
+	if now := formats(); now[holdfast.CustomFormat] != first[holdfast.CustomFormat] {
+		t.Error("the weekly dump left before its three months were over")
+	}
+	ahead.Store(int64((35 + 93) * day))
+	settle()
+	if now := formats(); now[holdfast.CustomFormat] == first[holdfast.CustomFormat] || now[holdfast.JSONFormat] != first[holdfast.JSONFormat] {
+		t.Error("after three months the weekly dump is still there, or the export that is kept a year is not")
+	}
+}

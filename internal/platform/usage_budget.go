@@ -49,21 +49,32 @@ func (v UsageBudgetView) State() string {
 	return "ok"
 }
 
+// Bound tells what is bounded and how far, for people. It stays the same while the budget does and the period lasts.
+func (v UsageBudgetView) Bound() string {
+	of, limit := v.texts()
+	return fmt.Sprintf("the budget %q of %s, %s until %s,", v.Name, of, limit, v.Period.To.Format(time.DateOnly))
+}
+
 // String tells how much of the budget is used, for people.
 func (v UsageBudgetView) String() string {
+	of, limit := v.texts()
+	return fmt.Sprintf("the budget %q of %s: %.2f of %s until %s", v.Name, of, v.Used, limit, v.Period.To.Format(time.DateOnly))
+}
+
+// texts are what the budget is of, and its limit with the unit.
+func (v UsageBudgetView) texts() (of, limit string) {
 	unit := string(v.Metric)
 	if v.Metric == holdfast.CostMetric {
 		unit = v.Currency
 	}
-	of := "the installation"
+	of = "the installation"
 	if v.Project != "" {
 		of = v.Project
 	}
 	if v.Branch != "" {
 		of += "/" + v.Branch
 	}
-	number := func(n float64) string { return strconv.FormatFloat(n, 'f', -1, 64) }
-	return fmt.Sprintf("the budget %q of %s: %.2f of %s %s until %s", v.Name, of, v.Used, number(v.Limit), unit, v.Period.To.Format("2006-01-02"))
+	return of, strconv.FormatFloat(v.Limit, 'f', -1, 64) + " " + unit
 }
 
 // viewBudgets tells how much of each budget is used.

@@ -75,11 +75,24 @@ func (s *Server) adminParameters() map[string]string {
 
 // Connect opens a session of AdminRole in a database of the running server. The caller closes it.
 func (s *Server) Connect(ctx context.Context, database string) (*pgx.Conn, error) {
+	return s.connect(ctx, database, "holdfast")
+}
+
+// ObserverName is the application name of sessions of AdminRole that only look, and are no use of the server.
+const ObserverName = "holdfast observer"
+
+// Observe opens a session of AdminRole by ObserverName in the maintenance database of the running server. The caller closes it.
+func (s *Server) Observe(ctx context.Context) (*pgx.Conn, error) {
+	return s.connect(ctx, MaintenanceDatabase, ObserverName)
+}
+
+func (s *Server) connect(ctx context.Context, database, name string) (*pgx.Conn, error) {
 	config, err := s.sessionConfig(AdminRole, "", database)
 	if err != nil {
 		return nil, err
 	}
 	config.RuntimeParams = s.adminParameters()
+	config.RuntimeParams["application_name"] = name
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return nil, fmt.Errorf("connect to database %q as the administrator: %w", database, err)

@@ -167,3 +167,50 @@ func TestTheDefaultSchedulesAreValid(t *testing.T) {
 		parse(t, s.Rule, s.Zone)
 	}
 }
+
+// A year of what a production begins with, looked at every six hours: each backup and checkpoint stays as long as was promised and no
+// longer, whatever the month's length, and the last good backup for ever.
+func TestAYearOfTheDefaultSchedules(t *testing.T) {
+	const day = 24 * time.Hour
+	begin := at(t, "2027-12-31T12:00:00Z") // with a leap day in it
+	kept := map[string]time.Duration{"daily checkpoint": 30 * day, "weekly dump": 92 * day, "monthly export": 366 * day}
+	for _, s := range holdfast.DefaultSchedules() {
+		rule := parse(t, s.Rule, s.Zone)
+		promised, stays := kept[s.Name]
+		if stays != (s.Retention.KeepFor > 0) {
+			t.Fatalf("%s keeps for %s", s.Name, s.Retention.KeepFor)
+		}
+		var made []holdfast.Backup
+		last, runs := begin, 0
+		for now := begin; now.Before(begin.Add(366 * day)); now = now.Add(6 * time.Hour) {
+			due, is := rule.Due(last, now)
+			if is && due.Missed > 0 {
+				t.Fatalf("%s: %d runs are missed at %s, though somebody looked all the time", s.Name, due.Missed, now)
+			}
+			if is {
+				last, runs = due.At, runs+1
+				made = append(made, holdfast.Backup{Name: due.At.String(), State: holdfast.BackupCompleted, StartedAt: due.At, Size: 1})
+			}
+			stay, leave := s.Retention.Divide(now, time.UTC, made)
+			for _, b := range leave {
+				if age := now.Sub(b.StartedAt); stays && age < promised {
+					t.Fatalf("%s: one leaves after %s", s.Name, age)
+				}
+			}
+			made = made[:0]
+			for _, k := range stay {
+				if age := now.Sub(k.Backup.StartedAt); stays && age >= promised+6*time.Hour && !k.Protected() {
+					t.Fatalf("%s: one is still there after %s", s.Name, age)
+				}
+				made = append(made, k.Backup)
+			}
+		}
+		want := map[string]int{"daily checkpoint": 366, "weekly dump": 53, "monthly export": 12, "nightly drill": 366}[s.Name]
+		if runs != want {
+			t.Errorf("%s ran %d times in a leap year, want %d", s.Name, runs, want)
+		}
+		if left := map[string]int{"daily checkpoint": 30, "weekly dump": 13, "monthly export": 11}[s.Name]; stays && len(made) < left {
+			t.Errorf("%s: %d are left, want at least %d", s.Name, len(made), left)
+		}
+	}
+}

@@ -65,7 +65,7 @@ func (s *Server) checkpointRoutes() {
 
 func viewCheckpoint(c holdfast.Checkpoint) api.Checkpoint {
 	return api.Checkpoint{ID: string(c.ID), At: c.At, LSN: c.LSN.String(), Label: c.Label, Reason: string(c.Reason), Code: c.Code, Pinned: c.Pinned,
-		SchemaFingerprint: c.SchemaFingerprint, Timeline: c.Timeline}
+		SchemaFingerprint: c.SchemaFingerprint, Timeline: c.Timeline, KeptUntil: c.KeptUntil, Lost: c.Lost}
 }
 
 func (s *Server) locationRoutes() {
@@ -105,10 +105,10 @@ func (s *Server) locationRoutes() {
 
 func viewLocation(l holdfast.Location) api.Location {
 	return api.Location{Name: l.Name, Kind: string(l.Kind), Folder: l.Folder, Endpoint: l.Endpoint, Region: l.Region, Bucket: l.Bucket, Prefix: l.Prefix, PathStyle: l.PathStyle, Insecure: l.Insecure,
-		AccessKey: l.AccessKey, Encrypt: l.Encrypt}
+		AccessKey: l.AccessKey, Encrypt: l.Encrypt, LockDays: l.LockDays}
 }
 
 func askedLocation(l api.Location) platform.NewLocation {
 	return platform.NewLocation{Secret: l.Secret, Location: holdfast.Location{Name: l.Name, Kind: holdfast.LocationKind(l.Kind), Folder: l.Folder, Endpoint: l.Endpoint, Region: l.Region, Bucket: l.Bucket,
-		Prefix: l.Prefix, PathStyle: l.PathStyle, Insecure: l.Insecure, AccessKey: l.AccessKey, Encrypt: l.Encrypt}}
+		Prefix: l.Prefix, PathStyle: l.PathStyle, Insecure: l.Insecure, AccessKey: l.AccessKey, Encrypt: l.Encrypt, LockDays: l.LockDays}}
 }

@@ -247,7 +247,11 @@ func viewPlan(plan *platform.Plan) *api.Plan {
 		out.Questions = append(out.Questions, api.PlanQuestion{ID: q.ID, Text: q.Text, Answers: q.Answers})
 	}
 	for _, d := range plan.Drift {
-		out.Drift = append(out.Drift, api.PlanDrift{Object: d.Object.String(), Kind: string(d.Kind), Text: d.Text})
+		v := api.PlanDrift{Object: d.Object.String(), Kind: string(d.Kind), Text: d.Text}
+		if v.Kind == "added in production" {
+			v.Drop = "drop:" + d.Object.Label()
+		}
+		out.Drift = append(out.Drift, v)
 	}
 	for _, problem := range plan.Problems {
 		out.Problems = append(out.Problems, api.PlanProblem{Object: problem.Object.String(), Reason: problem.Reason})

@@ -28,6 +28,7 @@ const (
 	shopID, otherID = holdfast.ProjectID("prj_shop"), holdfast.ProjectID("prj_other")
 	jobID           = "job_1"
 	backupID        = "bak_1" // of development
+	alertID         = "alt_1" // of development
 	previewName     = "try"
 	nobodyThere     = "nobody is there"
 )
@@ -152,6 +153,10 @@ func (f *fixture) reset(t *testing.T) {
 			State: holdfast.BackupFailed, StartedAt: now}}); err != nil {
 			return err
 		}
+		if err := tx.InsertAlert(holdfast.Alert{ID: alertID, Condition: holdfast.BackupFailing, Severity: holdfast.Warning, ProjectID: shopID, BranchID: "br_" + holdfast.DevelopmentName,
+			Place: "shop/development", Message: "it failed", FiredAt: now}); err != nil {
+			return err
+		}
 		if _, err := tx.Job(jobID); err == nil {
 			return nil
 		}
@@ -168,7 +173,7 @@ func (f *fixture) reset(t *testing.T) {
 // the order of the checks is wrong.
 func (f *fixture) try(t *testing.T, op *huma.Operation, branch, may string) {
 	t.Helper()
-	path := strings.NewReplacer("{project}", "shop", "{branch}", branch, api.JobsPath+"/{id}", api.JobsPath+"/"+jobID, api.BackupsPath+"/{id}", api.BackupsPath+"/"+backupID).Replace(op.Path)
+	path := strings.NewReplacer("{project}", "shop", "{branch}", branch, api.JobsPath+"/{id}", api.JobsPath+"/"+jobID, api.BackupsPath+"/{id}", api.BackupsPath+"/"+backupID, api.AlertsPath+"/{id}", api.AlertsPath+"/"+alertID).Replace(op.Path)
 	for strings.Contains(path, "{") {
 		before, rest, _ := strings.Cut(path, "{")
 		_, after, _ := strings.Cut(rest, "}")
@@ -183,7 +188,7 @@ func (f *fixture) try(t *testing.T, op *huma.Operation, branch, may string) {
 		// What is refused before the platform is asked says nothing about its decision.
 		malformed := strings.HasPrefix(p.Detail, "the request is not valid") || res.Code == http.StatusBadRequest || res.Code == http.StatusUnsupportedMediaType
 		sees := principal != nil && principal.RightOn(shopID).Includes(holdfast.MayRead)
-		hidden := slices.Contains([]string{"project shop does not exist", "job " + jobID + " does not exist", "backup " + backupID + " does not exist"}, p.Detail) ||
+		hidden := slices.Contains([]string{"project shop does not exist", "job " + jobID + " does not exist", "backup " + backupID + " does not exist", "alert " + alertID + " does not exist"}, p.Detail) ||
 			strings.HasPrefix(p.Detail, "branch shop/") && strings.HasSuffix(p.Detail, " does not exist")
 		inside := strings.Contains(op.Path, "{project}") || strings.HasPrefix(op.Path, api.JobPath)
 		unseen := res.Code == http.StatusNotFound && !sees && (inside || hidden)

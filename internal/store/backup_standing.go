@@ -55,15 +55,22 @@ func (tx *Tx) LastJob(kind string, branch holdfast.BranchID) (holdfast.Job, erro
 	return j.Job, err
 }
 
-// PutRemovedBackup remembers that a backup was removed while a place with a copy was out of reach.
-func (tx *Tx) PutRemovedBackup(project holdfast.ProjectID, id holdfast.BackupID, at time.Time) error {
-	return tx.exec(`INSERT INTO removed_backups (project_id, id, removed_at) VALUES (?, ?, ?) ON CONFLICT (project_id, id) DO NOTHING`, project, id, toMicros(at))
+// PutRemovedBackup remembers that a backup was removed while a place with a copy was out of reach, and whether a person insisted on it.
+func (tx *Tx) PutRemovedBackup(project holdfast.ProjectID, id holdfast.BackupID, insisted bool, at time.Time) error {
+	return tx.exec(`INSERT INTO removed_backups (project_id, id, insisted, removed_at) VALUES (?, ?, ?, ?) ON CONFLICT (project_id, id) DO UPDATE SET insisted = max(insisted, excluded.insisted)`,
+		project, id, insisted, toMicros(at))
 }
 
-// RemovedBackups lists the backups of a project whose removal is remembered.
-func (tx *Tx) RemovedBackups(project holdfast.ProjectID) ([]holdfast.BackupID, error) {
-	return collect(tx, func(row scanner) (id holdfast.BackupID, err error) { err = row.Scan(&id); return id, err },
-		`SELECT id FROM removed_backups WHERE project_id = ?`, project)
+// RemovedBackups lists the backups of a project whose removal is remembered, and whether a person insisted on it.
+func (tx *Tx) RemovedBackups(project holdfast.ProjectID) (map[holdfast.BackupID]bool, error) {
+	out := map[holdfast.BackupID]bool{}
+	_, err := collect(tx, func(row scanner) (id holdfast.BackupID, err error) {
+		var insisted bool
+		err = row.Scan(&id, &insisted)
+		out[id] = insisted
+		return id, err
+	}, `SELECT id, insisted FROM removed_backups WHERE project_id = ?`, project)
+	return out, err
 }
 
 // ForgetRemovedBackup ends the memory of a removal.

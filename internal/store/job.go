@@ -101,3 +101,11 @@ func (tx *Tx) JobLines(id holdfast.JobID, after int64, limit int) ([]holdfast.Jo
 }
 
 func jobInputName(id holdfast.JobID) string { return "job/" + string(id) }
+
+// LastJobs lists the jobs of a kind that ended, the newest first, at most limit.
+func (tx *Tx) LastJobs(kind string, limit int) ([]holdfast.Job, error) {
+	return collect(tx, func(row scanner) (holdfast.Job, error) {
+		j, err := scanJob()(row)
+		return j.Job, err
+	}, `SELECT `+jobColumns+` FROM jobs WHERE kind = ? AND ended_at > 0 ORDER BY created_at DESC, id LIMIT ?`, kind, limit)
+}

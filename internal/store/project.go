@@ -80,6 +80,9 @@ func (tx *Tx) EraseProject(id holdfast.ProjectID) error {
 	if err := tx.erasePublishes(id); err != nil {
 		return err
 	}
+	if err := tx.eraseAlerts(id); err != nil {
+		return err
+	}
 	for _, table := range []string{"locations", "project_keys", "mask_rules", "schedules", "backup_settings", "removed_backups", "saved"} {
 		if err := tx.exec(`DELETE FROM `+table+` WHERE project_id = ?`, id); err != nil {
 			return err

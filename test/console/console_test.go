@@ -64,7 +64,11 @@ func TestConsole(t *testing.T) {
 			t.Errorf("the new password does not work: %v", err)
 		}
 	})
-	for _, name := range []string{"sql", "branches", "data", "data-work", "history", "backups", "backup-places", "production", "text-stays-text", "job", "session", "phone", "keyboard"} {
+	for _, name := range []string{
+		"sql", "branches", "data", "data-work", "history", "backups", "backup-places", "production",
+		"publish", "removal",
+		"text-stays-text", "job", "people", "session", "phone", "keyboard",
+	} {
 		t.Run(name, func(t *testing.T) { b.run(t, name, &struct{}{}) })
 	}
 	t.Run("no secret reached the log", func(t *testing.T) { s.searchLog(t) })

@@ -17,7 +17,7 @@ export const branches = {
   create: (project: string, ask: NewBranch) => call<Job>('POST', of(project, '/branches'), { body: ask }),
   change: (b: Branch, change: BranchChange) => call<Branch>('PATCH', at(b.project, b.name), { body: change }),
   rename: (b: Branch, name: string) => call<Job>('POST', at(b.project, b.name, '/rename'), { body: { name } }),
-  remove: (b: Branch) => call<Job>('DELETE', at(b.project, b.name)),
+  reset: (b: Branch) => call<Job>('POST', at(b.project, b.name, '/reset')),
 
   masking: (project: string, signal?: AbortSignal) => list<MaskRule>(of(project, '/masking'), signal),
   setMasking: (project: string, items: MaskRule[]) => call<void>('PUT', of(project, '/masking'), { body: { items } }),

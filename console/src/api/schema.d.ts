@@ -892,6 +892,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/projects/{project}/branches/{branch}/monitoring": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What a branch's server did within a time
+         * @description Connections, cache, size, deadlocks and slow statements, measured once a minute while the branch is awake and kept while it sleeps. Asking wakes nothing.
+         */
+        get: operations["get-monitoring"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/projects/{project}/branches/{branch}/rename": {
         parameters: {
             query?: never;
@@ -2553,8 +2573,15 @@ export interface components {
             /** @description The commit of the code that belongs to it. */
             code?: string;
             id: string;
+            /**
+             * Format: date-time
+             * @description It is kept until then, with the history that it needs. Left out: as long as the branch's history reaches back to it.
+             */
+            kept_until?: string;
             /** @example before import */
             label?: string;
+            /** @description Why its moment cannot be restored, as things are. Left out: it can. */
+            lost?: string;
             /** @example 0/5000148 */
             lsn: string;
             /** @description It is kept until it is unpinned. */
@@ -2948,6 +2975,70 @@ export interface components {
              */
             version?: number;
         };
+        Monitoring: {
+            /** Format: date-time */
+            from: string;
+            /** @description Those that took most time, by whole hours. Empty where the branch does not count its statements, as development. */
+            slow_statements: components["schemas"]["SlowStatement"][];
+            /** Format: int64 */
+            step_seconds: number;
+            /** @description Those in which the branch was awake and was measured. */
+            steps: components["schemas"]["MonitoringStep"][];
+            /** Format: date-time */
+            to: string;
+        };
+        MonitoringStep: {
+            /**
+             * Format: date-time
+             * @description Its beginning.
+             */
+            at: string;
+            /**
+             * Format: double
+             * @description Blocks found in PostgreSQL's cache; left out where none was read.
+             */
+            cache_hit_ratio?: number;
+            /** Format: int64 */
+            commits: number;
+            /**
+             * Format: double
+             * @description On average.
+             */
+            connections: number;
+            /** Format: int64 */
+            deadlocks: number;
+            /**
+             * Format: int64
+             * @description Sessions that ran a statement.
+             */
+            max_active: number;
+            /** Format: int64 */
+            max_connections: number;
+            /** Format: int64 */
+            max_idle_in_transaction: number;
+            /**
+             * Format: int64
+             * @description Sessions that waited for a lock.
+             */
+            max_waiting: number;
+            /**
+             * Format: int64
+             * @description Minutes in which the branch was awake.
+             */
+            measurements: number;
+            /** Format: int64 */
+            rollbacks: number;
+            /**
+             * Format: int64
+             * @description Of the database.
+             */
+            size_bytes: number;
+            /**
+             * Format: int64
+             * @description Written because memory did not suffice.
+             */
+            temp_bytes: number;
+        };
         NewBackup: {
             /** @example development */
             branch: string;
@@ -3163,6 +3254,11 @@ export interface components {
             statements: components["schemas"]["PlanStatement"][];
         };
         PlanDrift: {
+            /**
+             * @description The answer that drops it from production on purpose; only for what production added.
+             * @example drop:public.audit
+             */
+            drop?: string;
             /** @enum {string} */
             kind: "added in production" | "changed in production" | "dropped in production" | "changed in both";
             object: string;
@@ -4206,6 +4302,16 @@ export interface components {
         Sleep: {
             /** @description End the sessions that hold it. */
             force?: boolean;
+        };
+        SlowStatement: {
+            /** Format: double */
+            average_ms: number;
+            /** Format: int64 */
+            calls: number;
+            /** @description Without its constants. */
+            sql: string;
+            /** Format: double */
+            total_ms: number;
         };
         Snapshots: {
             /**
@@ -6630,6 +6736,45 @@ export interface operations {
                 };
                 content: {
                     "application/x-ndjson": components["schemas"]["ImportEvent"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-monitoring": {
+        parameters: {
+            query?: {
+                /** @description An hour before the end when left out; measurements are kept for 14 days. */
+                from?: string;
+                /** @description Now when left out. */
+                to?: string;
+                /** @description Seconds; 0: chosen by the length. */
+                step?: number;
+            };
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Monitoring"];
                 };
             };
             /** @description Error */

@@ -16,10 +16,13 @@ const titles: Record<string, string> = {
   '/new-project': 'New project',
   '/jobs': 'Jobs',
   '/activity': 'Activity',
+  '/account': 'Your account',
+  '/people': 'People',
   '/tokens': 'Tokens',
   '/admin/backups': 'Backups',
   '/admin/backups/schedules': 'Schedules',
   '/admin/backups/destinations': 'Destinations',
+  '/removed': 'Removed',
   '/server': 'Server',
 }
 

@@ -7,6 +7,7 @@ import {
   CalendarClock,
   CircleHelp,
   Database,
+  History,
   KeyRound,
   ListChecks,
   LogOut,
@@ -14,10 +15,14 @@ import {
   Moon,
   Plug,
   Plus,
+  Rocket,
   ScrollText,
   Search,
   Server,
   SlidersHorizontal,
+  Trash2,
+  UserRound,
+  Users,
 } from 'lucide-react'
 import { Dialog as Radix } from 'radix-ui'
 import { type ReactNode, useEffect, useState } from 'react'
@@ -39,6 +44,7 @@ export function Palette({ onClose, onHelp }: { onClose: () => void; onHelp: () =
   const navigate = useNavigate()
   const connect = useConnect()
   const projects = useQuery(queries.projects()).data ?? []
+  const you = useQuery(queries.server()).data?.you
   // The first entry is chosen, also when what is listed comes in late.
   const [chosen, setChosen] = useState('')
   const [typed, setTyped] = useState('')
@@ -92,6 +98,18 @@ export function Palette({ onClose, onHelp }: { onClose: () => void; onHelp: () =
                   {item_(`${project.name} overview`, <Boxes />, 'Overview', () =>
                     navigate({ to: '/projects/$project', params: { project: project.name } }),
                   )}
+                  {item_(`${project.name} publish`, <Rocket />, 'Publish', () =>
+                    navigate({ to: '/projects/$project/publish', params: { project: project.name } }),
+                  )}
+                  {item_(`${project.name} members people roles`, <Users />, 'Members', () =>
+                    navigate({ to: '/projects/$project/members', params: { project: project.name } }),
+                  )}
+                  {item_(
+                    `${project.name} project settings hooks remove`,
+                    <SlidersHorizontal />,
+                    'Settings of the project',
+                    () => navigate({ to: '/projects/$project/settings', params: { project: project.name } }),
+                  )}
                   {byImportance(project.branches).flatMap((b) => {
                     const params = { project: b.project, branch: b.name }
                     const name = `${project.name} ${b.name}`
@@ -105,6 +123,9 @@ export function Palette({ onClose, onHelp }: { onClose: () => void; onHelp: () =
                         () => navigate({ to: '/projects/$project/branches/$branch', params }),
                       ),
                       item_(`${name} connect`, <Plug />, <>Connect to {b.name}</>, () => connect(b)),
+                      item_(`${name} history restore`, <History />, <>History of {b.name}</>, () =>
+                        navigate({ to: '/projects/$project/branches/$branch/history', params }),
+                      ),
                       item_(`${name} settings`, <SlidersHorizontal />, <>Settings of {b.name}</>, () =>
                         navigate({ to: '/projects/$project/branches/$branch/settings', params }),
                       ),
@@ -119,6 +140,12 @@ export function Palette({ onClose, onHelp }: { onClose: () => void; onHelp: () =
                 {item_('projects', <Boxes />, 'Projects', () => navigate({ to: '/projects' }), ['g', 'p'])}
                 {item_('jobs', <ListChecks />, 'Jobs', () => navigate({ to: '/jobs' }), ['g', 'j'])}
                 {item_('activity audit', <ScrollText />, 'Activity', () => navigate({ to: '/activity' }), ['g', 'a'])}
+                {you?.admin &&
+                  item_('people users', <Users />, 'People', () => navigate({ to: '/people' }), ['g', 'u'])}
+                {you?.kind === 'person' &&
+                  item_('your account password sessions authenticator', <UserRound />, 'Your account', () =>
+                    navigate({ to: '/account' }),
+                  )}
                 {item_('backups', <Archive />, 'Backups', () => navigate({ to: '/admin/backups' }), ['g', 'b'])}
                 {item_('backups schedules', <CalendarClock />, 'Schedules of backups', () =>
                   navigate({ to: '/admin/backups/schedules' }),
@@ -126,6 +153,10 @@ export function Palette({ onClose, onHelp }: { onClose: () => void; onHelp: () =
                 {item_('backups destinations locations', <MapPin />, 'Destinations of backups', () =>
                   navigate({ to: '/admin/backups/destinations' }),
                 )}
+                {item_('removed undelete bring back', <Trash2 />, 'Removed', () => navigate({ to: '/removed' }), [
+                  'g',
+                  'r',
+                ])}
                 {item_('tokens', <KeyRound />, 'Tokens', () => navigate({ to: '/tokens' }), ['g', 't'])}
                 {item_('server', <Server />, 'Server', () => navigate({ to: '/server' }), ['g', 's'])}
               </Command.Group>

@@ -91,6 +91,48 @@ const masking = createRoute({
   component: lazyRouteComponent(() => import('@/screens/masking'), 'MaskingScreen'),
 })
 
+const publishes = createRoute({
+  getParentRoute: () => inside,
+  path: '/projects/$project/publish',
+  component: lazyRouteComponent(() => import('@/screens/publishes'), 'PublishesScreen'),
+})
+
+const publish = createRoute({
+  getParentRoute: () => inside,
+  path: '/projects/$project/publish/$number',
+  component: lazyRouteComponent(() => import('@/screens/publish'), 'PublishScreen'),
+})
+
+const members = createRoute({
+  getParentRoute: () => inside,
+  path: '/projects/$project/members',
+  component: lazyRouteComponent(() => import('@/screens/members'), 'MembersScreen'),
+})
+
+const people = createRoute({
+  getParentRoute: () => inside,
+  path: '/people',
+  component: lazyRouteComponent(() => import('@/screens/people'), 'PeopleScreen'),
+})
+
+const account = createRoute({
+  getParentRoute: () => inside,
+  path: '/account',
+  component: lazyRouteComponent(() => import('@/screens/account'), 'AccountScreen'),
+})
+
+const projectSettings = createRoute({
+  getParentRoute: () => inside,
+  path: '/projects/$project/settings',
+  component: lazyRouteComponent(() => import('@/screens/project-settings'), 'ProjectSettings'),
+})
+
+const removed = createRoute({
+  getParentRoute: () => inside,
+  path: '/removed',
+  component: lazyRouteComponent(() => import('@/screens/removed'), 'RemovedScreen'),
+})
+
 const overview = createRoute({
   getParentRoute: () => branch,
   path: '/',
@@ -200,6 +242,13 @@ const tree = root.addChildren([
     project,
     branchList,
     masking,
+    publishes,
+    publish,
+    members,
+    people,
+    account,
+    projectSettings,
+    removed,
     branch.addChildren([overview, data, sql, moments, settings, extensions]),
     jobs,
     job,

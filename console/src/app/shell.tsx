@@ -73,7 +73,16 @@ export function Shell() {
     const go = (
       keys: string,
       label: string,
-      to: '/projects' | '/jobs' | '/activity' | '/tokens' | '/server' | '/new-project' | '/admin/backups',
+      to:
+        | '/projects'
+        | '/jobs'
+        | '/activity'
+        | '/tokens'
+        | '/server'
+        | '/new-project'
+        | '/admin/backups'
+        | '/people'
+        | '/removed',
     ) => ({
       keys,
       label,
@@ -85,7 +94,9 @@ export function Shell() {
       go('g j', 'Jobs', '/jobs'),
       go('g a', 'Activity', '/activity'),
       go('g b', 'Backups', '/admin/backups'),
+      go('g r', 'Removed', '/removed'),
       go('g t', 'Tokens', '/tokens'),
+      go('g u', 'People', '/people'),
       go('g s', 'Server', '/server'),
       { ...go('n', 'New project', '/new-project'), group: 'Do' },
       { keys: 't', label: 'Change between light and dark', group: 'Do', run: toggleTheme },

@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query'
-import { Link, type LinkProps, useParams } from '@tanstack/react-router'
+import { Link, type LinkProps, useNavigate, useParams } from '@tanstack/react-router'
 import {
   Archive,
   Boxes,
@@ -14,9 +14,14 @@ import {
   Monitor,
   Moon,
   Plus,
+  Rocket,
   ScrollText,
   Server,
+  SlidersHorizontal,
   Sun,
+  Trash2,
+  UserRound,
+  Users,
   VenetianMask,
 } from 'lucide-react'
 import type { ReactNode } from 'react'
@@ -39,6 +44,7 @@ const rowActive = 'bg-hover font-medium text-text'
 export function Sidebar({ onHelp }: { onHelp: () => void }) {
   const { project } = useParams({ strict: false })
   const jobs = useQuery(queries.jobs()).data
+  const admin = useQuery(queries.server()).data?.you.admin ?? false
   const running = jobs?.filter((job) => !isFinal(job)).length ?? 0
   return (
     <div className="flex h-full flex-col">
@@ -61,11 +67,21 @@ export function Sidebar({ onHelp }: { onHelp: () => void }) {
               </span>
             )}
           </Item>
-          <Item to="/activity" icon={<ScrollText />}>
-            Activity
-          </Item>
+          {admin && (
+            <>
+              <Item to="/activity" icon={<ScrollText />}>
+                Activity
+              </Item>
+              <Item to="/people" icon={<Users />}>
+                People
+              </Item>
+            </>
+          )}
           <Item to="/admin/backups" icon={<Archive />}>
             Backups
+          </Item>
+          <Item to="/removed" icon={<Trash2 />}>
+            Removed
           </Item>
           <Item to="/tokens" icon={<KeyRound />}>
             Tokens
@@ -162,11 +178,20 @@ function ProjectPart({ project }: { project: string }) {
         ))}
       </Group>
       <Group title="Project">
+        <ProjectItem project={project} to="/projects/$project/publish" icon={<Rocket />}>
+          Publish
+        </ProjectItem>
         <ProjectItem project={project} to="/projects/$project/branches" icon={<GitBranch />}>
           Branches
         </ProjectItem>
         <ProjectItem project={project} to="/projects/$project/masking" icon={<VenetianMask />}>
           Masking
+        </ProjectItem>
+        <ProjectItem project={project} to="/projects/$project/members" icon={<Users />}>
+          Members
+        </ProjectItem>
+        <ProjectItem project={project} to="/projects/$project/settings" icon={<SlidersHorizontal />}>
+          Settings
         </ProjectItem>
       </Group>
     </>
@@ -180,7 +205,12 @@ function ProjectItem({
   children,
 }: {
   project: string
-  to: '/projects/$project/branches' | '/projects/$project/masking'
+  to:
+    | '/projects/$project/publish'
+    | '/projects/$project/branches'
+    | '/projects/$project/masking'
+    | '/projects/$project/members'
+    | '/projects/$project/settings'
   icon: ReactNode
   children: ReactNode
 }) {
@@ -222,6 +252,7 @@ function BranchItem({ branch }: { branch: Branch }) {
 
 function Foot({ onHelp }: { onHelp: () => void }) {
   const server = useQuery(queries.server()).data
+  const navigate = useNavigate()
   const theme = useTheme()
   const Icon = useShownTheme() === 'dark' ? Moon : Sun
   return (
@@ -261,6 +292,11 @@ function Foot({ onHelp }: { onHelp: () => void }) {
             </MenuChoice>
           </MenuChoices>
           <MenuLine />
+          {server?.you.kind === 'person' && (
+            <MenuItem onSelect={() => navigate({ to: '/account' })}>
+              <UserRound /> Your account
+            </MenuItem>
+          )}
           <MenuItem onSelect={() => signOut()}>
             <LogOut /> Sign out
           </MenuItem>

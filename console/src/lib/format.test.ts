@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { ago, bytes, count, duration, moment, words } from './format'
+import { ago, bytes, count, countdown, duration, moment, words } from './format'
 
 describe('bytes', () => {
   it.each([
@@ -12,6 +12,14 @@ describe('bytes', () => {
     [5e12, '5.0 TB'],
     [-1, '–'],
   ])('%d is %s', (n, text) => expect(bytes(n)).toBe(text))
+})
+
+describe('countdown', () => {
+  it.each([
+    [604_799.4, '6 d 23:59:59'],
+    [3600, '01:00:00'],
+    [-5, '00:00:00'],
+  ])('%d is %s', (n, text) => expect(countdown(n)).toBe(text))
 })
 
 describe('duration', () => {

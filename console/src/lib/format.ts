@@ -47,6 +47,14 @@ export function duration(seconds: number): string {
   return parts.join(' ')
 }
 
+/** What is left of a time, to the second: 6 d 23:59:04. */
+export function countdown(seconds: number): string {
+  const left = Math.max(0, Math.floor(seconds))
+  const days = Math.floor(left / 86400)
+  const clock = [Math.floor(left / 3600) % 24, Math.floor(left / 60) % 60, left % 60]
+  return `${days > 0 ? `${days} d ` : ''}${clock.map((n) => String(n).padStart(2, '0')).join(':')}`
+}
+
 /** How long ago a moment was, in one unit; moments in the future say in how long. */
 export function ago(then: Date, now: Date): string {
   const seconds = Math.round((now.getTime() - then.getTime()) / 1000)

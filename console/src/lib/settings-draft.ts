@@ -4,14 +4,16 @@ import type { Settings, SettingsChange } from '@/api/types'
 export type Draft = {
   idle?: number
   connections?: string
+  window?: number
   parameters?: Record<string, string | null>
 }
 
 /** The values to show: those of the server under those of the draft. */
-export function draftOf(settings: Settings, draft: Draft): { idle: number; connections: string } {
+export function draftOf(settings: Settings, draft: Draft): { idle: number; connections: string; window: number } {
   return {
     idle: draft.idle ?? settings.idle_timeout_seconds,
     connections: draft.connections ?? String(settings.connection_limit),
+    window: draft.window ?? settings.history_window_seconds,
   }
 }
 
@@ -21,6 +23,9 @@ export function changeOf(settings: Settings, draft: Draft): SettingsChange {
   if (draft.idle !== undefined && draft.idle !== settings.idle_timeout_seconds) change.idle_timeout_seconds = draft.idle
   if (draft.connections !== undefined && draft.connections !== String(settings.connection_limit)) {
     change.connection_limit = Number(draft.connections || 0)
+  }
+  if (draft.window !== undefined && draft.window !== settings.history_window_seconds) {
+    change.history_window_seconds = draft.window
   }
   const parameters: Record<string, string | null> = {}
   for (const [name, value] of Object.entries(draft.parameters ?? {})) {

@@ -1,10 +1,13 @@
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query'
+import { Link, useNavigate } from '@tanstack/react-router'
 import { RotateCcw, Search } from 'lucide-react'
 import { useMemo, useState } from 'react'
 import { toast } from 'sonner'
 import { api } from '@/api/client'
 import { queries, useBranchUpdate } from '@/api/queries'
 import type { Branch, Parameter, Settings } from '@/api/types'
+import { duration } from '@/lib/format'
+import { useRights } from '@/lib/rights'
 import { changeOf, type Draft, draftOf, staged } from '@/lib/settings-draft'
 import { Button } from '@/ui/button'
 import { cn } from '@/ui/cn'
@@ -13,6 +16,7 @@ import { Field, Input, Select } from '@/ui/field'
 import { Badge, Empty, ErrorNotice, Panel, PanelHead, Skeleton } from '@/ui/pieces'
 import { Table, Td, Th, Tr } from '@/ui/table'
 import { useBranch } from './branch'
+import { RemovalDialog } from './removal-dialog'
 
 export function BranchSettings() {
   const branch = useBranch()
@@ -49,8 +53,8 @@ function Editor({ branch, settings }: { branch: Branch; settings: Settings }) {
   return (
     <div className="flex flex-col gap-5 pb-20">
       <Panel>
-        <PanelHead title="Sleep and connections" />
-        <div className="grid gap-5 p-4 sm:grid-cols-2">
+        <PanelHead title="Sleep, connections and history" />
+        <div className="grid gap-5 p-4 sm:grid-cols-2 lg:grid-cols-3">
           <IdleTime
             value={current.idle}
             changed={changes.includes('idle_timeout_seconds')}
@@ -67,9 +71,15 @@ function Editor({ branch, settings }: { branch: Branch; settings: Settings }) {
               />
             )}
           </Field>
+          <HistoryWindow
+            value={current.window}
+            changed={changes.includes('history_window_seconds')}
+            onChange={(window) => set({ window })}
+          />
         </div>
       </Panel>
       <Parameters settings={settings} draft={draft} onChange={(parameters) => set({ parameters })} />
+      <RemoveBranch branch={branch} />
       {changes.length > 0 && (
         <div className="fixed inset-x-3 bottom-4 z-20 mx-auto flex max-w-2xl flex-col gap-3 rounded-xl border border-warn/40 bg-raised p-3 shadow-float md:left-60">
           {save.error && !asking && <ErrorNotice error={save.error} />}
@@ -155,6 +165,72 @@ function IdleTime({
         />
       )}
     </Field>
+  )
+}
+
+const windows = [21600, 86400, 172800, 604800, 1209600, 2592000, 3024000]
+
+function HistoryWindow({
+  value,
+  changed,
+  onChange,
+}: {
+  value: number
+  changed: boolean
+  onChange: (seconds: number) => void
+}) {
+  const known = [...new Set([...windows, value])].sort((a, b) => a - b)
+  return (
+    <Field label="History reaches back" hint="Every moment of that time can be restored. More takes more space.">
+      {(ids) => (
+        <Select
+          id={ids.id}
+          value={String(value)}
+          onValueChange={(v) => onChange(Number(v))}
+          className={cn('max-w-52', changed && stagedStyle)}
+          options={known.map((n) => ({ value: String(n), label: duration(n) }))}
+        />
+      )}
+    </Field>
+  )
+}
+
+/** The way to remove a preview from here; development and production go with their project. */
+function RemoveBranch({ branch }: { branch: Branch }) {
+  const navigate = useNavigate()
+  const rights = useRights(branch.project)
+  const [asking, setAsking] = useState(false)
+  if (branch.environment !== 'preview') {
+    if (!rights.admin) return null
+    return (
+      <Panel>
+        <PanelHead title="Remove database" about="Development and production are removed with their project.">
+          <Button asChild>
+            <Link to="/projects/$project/settings" params={{ project: branch.project }}>
+              Settings of {branch.project}
+            </Link>
+          </Button>
+        </PanelHead>
+      </Panel>
+    )
+  }
+  if (!rights.write) return null
+  return (
+    <Panel>
+      <PanelHead title="Remove database" about="It can be brought back for seven days.">
+        <Button variant="danger" onClick={() => setAsking(true)}>
+          Remove database…
+        </Button>
+      </PanelHead>
+      {asking && (
+        <RemovalDialog
+          project={branch.project}
+          branch={branch}
+          onClose={() => setAsking(false)}
+          onWork={(job) => navigate({ to: '/jobs/$id', params: { id: job.id } })}
+        />
+      )}
+    </Panel>
   )
 }
 

@@ -30,6 +30,7 @@ import { Table, Td, Th, Tr } from '@/ui/table'
 import { ExpiryDialog, NewBranchDialog, RenameDialog } from './branch-dialogs'
 import { JobDialog } from './job-dialog'
 import { PageHead } from './page'
+import { RemovalDialog } from './removal-dialog'
 
 type Work = { id: string; title: string }
 
@@ -200,7 +201,7 @@ function BranchMenu({ branch: b, all, onWork }: Omit<RowProps, 'depth'>) {
               </MenuItem>
               <MenuLine />
               <MenuItem danger onSelect={() => ask('delete')}>
-                <Trash2 /> Delete…
+                <Trash2 /> Remove…
               </MenuItem>
             </>
           )}
@@ -215,45 +216,15 @@ function BranchMenu({ branch: b, all, onWork }: Omit<RowProps, 'depth'>) {
         action="Reset"
         danger
         onConfirm={async () => {
-          const job = await resetBranch(b, parent)
-          onWork(job, `Making ${b.name} anew`)
+          onWork((await api.reset(b)).id, `Resetting ${b.name}`)
         }}
       >
-        It is deleted and made again as a copy of {parent?.name} as that is now. What was changed in it is lost, and it
-        gets a new password.
+        It gets the data that {parent?.name} has now, and keeps its name and credentials. What it has now is kept for
+        seven days; “Undo the newest restore” in its history puts it back.
       </Confirm>
-      <Confirm
-        open={question === 'delete'}
-        onOpenChange={close}
-        title={`Delete ${b.name}?`}
-        action="Delete"
-        danger
-        typed={b.name}
-        onConfirm={async () => onWork((await api.remove(b)).id, `Deleting ${b.name}`)}
-      >
-        Its data is deleted with it. The branch that it was copied from stays as it is.
-      </Confirm>
+      {question === 'delete' && (
+        <RemovalDialog project={b.project} branch={b} onClose={close} onWork={(job, title) => onWork(job.id, title)} />
+      )}
     </>
   )
-}
-
-/** Deletes a preview and makes it again of its parent, with what it was made with. Answers with the job that makes it. */
-async function resetBranch(b: Branch, parent: Branch | undefined): Promise<string> {
-  if (!parent) throw new Error('the branch that it was copied from is gone')
-  const { api: rest } = await import('@/api/client')
-  let job = await api.remove(b)
-  while (job.state === 'queued' || job.state === 'running') {
-    await new Promise((resolve) => setTimeout(resolve, 300))
-    job = await rest.job(job.id)
-  }
-  if (job.state !== 'succeeded') throw new Error(job.error || `${b.name} was not deleted`)
-  const left = b.expires_at ? Math.round((new Date(b.expires_at).getTime() - Date.now()) / 1000) : undefined
-  const made = await api.create(b.project, {
-    name: b.name,
-    from: parent.name,
-    masked: b.masked,
-    schema_only: b.schema_only,
-    life_seconds: left === undefined ? undefined : Math.max(60, left),
-  })
-  return made.id
 }

@@ -68,6 +68,7 @@ export function NewTokenDialog({ open, onClose }: { open: boolean; onClose: () =
 
 function TokenForm({ onMade, onCancel }: { onMade: (secret: string) => void; onCancel: () => void }) {
   const projects = useQuery(queries.projects()).data ?? []
+  const you = useQuery(queries.server()).data?.you
   const client = useQueryClient()
   const [name, setName] = useState('')
   const [kind, setKind] = useState('user')
@@ -113,7 +114,16 @@ function TokenForm({ onMade, onCancel }: { onMade: (secret: string) => void; onC
           />
         )}
       </Field>
-      <Field label="Kind">{(ids) => <Select {...ids} value={kind} onValueChange={setKind} options={kinds} />}</Field>
+      <Field label="Kind">
+        {(ids) => (
+          <Select
+            {...ids}
+            value={kind}
+            onValueChange={setKind}
+            options={kinds.map((k) => ({ ...k, disabled: k.value === 'admin' && !you?.admin }))}
+          />
+        )}
+      </Field>
       {!admin && (
         <div className="grid gap-4 sm:grid-cols-2">
           <Field label="Project" error={agentWithoutProject ? 'An agent belongs to one project.' : undefined}>

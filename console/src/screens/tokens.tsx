@@ -30,7 +30,7 @@ export function TokensScreen() {
       <PageHead
         name="Tokens"
         title="Tokens"
-        about="How programs and agents prove who they are. A secret is shown once and never again."
+        about="How programs and agents prove who they are. A person’s token may do no more than that person at the moment it is used."
       >
         <Button variant="primary" onClick={() => setMaking(true)}>
           <Plus /> New token
@@ -69,6 +69,7 @@ function TokenTable({ tokens, onRevoke }: { tokens: Token[]; onRevoke: (token: T
         <tr>
           <Th>Name</Th>
           <Th>Kind</Th>
+          <Th>Of</Th>
           <Th>Reaches</Th>
           <Th>May</Th>
           <Th>Last used</Th>
@@ -86,6 +87,7 @@ function TokenTable({ tokens, onRevoke }: { tokens: Token[]; onRevoke: (token: T
             <Td>
               <Badge tone={tones[t.kind]}>{t.kind}</Badge>
             </Td>
+            <Td className="whitespace-nowrap">{t.person ?? <span className="text-muted">the installation</span>}</Td>
             <Td className="whitespace-nowrap">{t.project ?? <span className="text-muted">every project</span>}</Td>
             <Td>{t.right}</Td>
             <Td className="text-muted">{t.last_used_at ? <Ago at={t.last_used_at} /> : 'never'}</Td>

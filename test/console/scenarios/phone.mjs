@@ -10,6 +10,8 @@ export default async function ({ open, check, shots }) {
       jobs: ['/jobs', 'Create project'],
       activity: ['/activity', 'Project create'],
       tokens: ['/tokens', 'first admin'],
+      members: ['/projects/shop/members', 'Members'],
+      people: ['/people', 'Invite'],
       server: ['/server', 'Known as'],
       new: ['/new-project', 'Begin with sample data'],
     }

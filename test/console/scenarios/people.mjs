@@ -1,0 +1,163 @@
+// People: a member by invitation, another role, an authenticator with its recovery codes, another password, sessions that are ended, a person who
+// is disabled; and somebody without the right finds no way to do any of it.
+import { createHmac } from 'node:crypto'
+
+/** The code that an authenticator with this secret shows now (RFC 6238), some steps later if wanted. */
+function codeOf(secret, later = 0) {
+  const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'
+  const bits = [...secret].map((c) => alphabet.indexOf(c).toString(2).padStart(5, '0')).join('')
+  const key = Buffer.from(bits.match(/.{8}/g).map((b) => Number.parseInt(b, 2)))
+  const counter = Buffer.alloc(8)
+  counter.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000) + later))
+  const sum = createHmac('sha1', key).update(counter).digest()
+  const at = sum[19] & 15
+  return String((sum.readUInt32BE(at) & 0x7fffffff) % 1_000_000).padStart(6, '0')
+}
+
+export default async function ({ open, check, until, shots }) {
+  const shot = async (page, name) => shots && (await page.screenshot({ path: `${shots}/people-${name}.png` }))
+  const admin = await open({ expected: [409, 422] })
+  await admin.goto('/projects/shop/members')
+  await admin.getByRole('main').getByRole('button', { name: 'Invite' }).click()
+  const invite = admin.getByRole('dialog', { name: 'Invite somebody to shop' })
+  await invite.getByLabel('Role').click()
+  await admin.getByRole('option', { name: 'Viewer' }).click()
+  await invite.getByRole('button', { name: 'Make the link' }).click()
+  const link = await admin.getByTestId('link').innerText()
+  await admin.getByRole('button', { name: 'I have copied it' }).click()
+  const waiting = admin.getByRole('table', { name: 'Links that were not used yet' })
+  await waiting.getByText('Viewer').waitFor()
+
+  // The invited person chooses a name and a password.
+  const page = await open({ token: null, expected: [401, 403, 422] })
+  await page.goto(link)
+  await page.getByLabel('Your name').fill('eve')
+  await page.getByLabel('Password').fill('a long password')
+  await page.getByRole('button', { name: 'Continue' }).click()
+  await page.getByRole('link', { name: 'shop' }).first().waitFor()
+  await page.goto('/projects/shop/members')
+  const members = page.getByRole('table', { name: 'Members' })
+  await members.getByRole('cell', { name: 'eve' }).waitFor()
+  check((await page.getByRole('button', { name: 'Invite' }).count()) === 0, 'a viewer is offered to invite')
+  check((await members.getByRole('combobox').count()) === 0, 'a viewer is offered another role')
+  check((await page.getByRole('link', { name: 'People' }).count()) === 0, 'a viewer is offered the people of the installation')
+  check((await page.getByRole('link', { name: 'Activity' }).count()) === 0, 'a viewer is offered the activity log')
+
+  await admin.reload()
+  await admin.getByRole('combobox', { name: 'Role of eve' }).click()
+  await admin.getByRole('option', { name: 'Developer' }).click()
+  await admin.getByText('The role is changed').waitFor()
+  await admin.getByRole('checkbox', { name: 'eve may read the rows of production' }).click()
+  await until('the rows of production are granted', () => admin.getByRole('checkbox', { name: 'eve may read the rows of production' }).isChecked())
+  check((await waiting.count()) === 0, 'a link that was used is still listed')
+  await shot(admin, 'members')
+
+  // The account: what one may do, an authenticator, the recovery codes.
+  await page.getByRole('button', { name: 'Appearance and session' }).click()
+  await page.getByRole('menuitem', { name: 'Your account' }).click()
+  const places = page.getByRole('region', { name: 'Your projects' })
+  await until('the new role is shown', async () => {
+    await page.reload()
+    await places.getByRole('link', { name: 'shop' }).waitFor()
+    return (await places.getByText('developer', { exact: true }).isVisible()) && (await places.getByText('rows of production').isVisible())
+  })
+  await page.getByRole('button', { name: 'Set up' }).click()
+  await page.getByLabel('Your password').fill('not my password')
+  await page.getByRole('button', { name: 'Continue' }).click()
+  await page.getByRole('dialog').getByRole('alert').getByText('not your password').waitFor()
+  await page.getByLabel('Your password').fill('a long password')
+  await page.getByRole('button', { name: 'Continue' }).click()
+  await page.getByRole('img', { name: 'QR code for your authenticator' }).waitFor()
+  const secret = await page.getByTestId('code-secret').innerText()
+  await shot(page, 'code')
+  await page.getByLabel('Code', { exact: true }).fill(codeOf(secret))
+  await page.getByRole('button', { name: 'Switch on' }).click()
+  const codes = page.getByRole('list', { name: 'Recovery codes' })
+  await codes.waitFor()
+  const recovery = await codes.getByRole('listitem').allInnerTexts()
+  check(recovery.length === 10, `there are ${recovery.length} recovery codes`)
+  await page.getByRole('button', { name: 'I have kept them' }).click()
+  await page.getByText('on', { exact: true }).waitFor()
+
+  // A second browser signs in with a recovery code, and is signed out from the first.
+  const signIn = async (password, code) => {
+    const other = await open({ token: null, expected: [401, 403, 424] })
+    await other.goto('/projects')
+    await other.getByLabel('Name').fill('eve')
+    await other.getByLabel('Password').fill(password)
+    await other.getByRole('button', { name: 'Sign in' }).click()
+    await other.getByLabel('Code').fill(code)
+    await other.getByRole('button', { name: 'Sign in' }).click()
+    await other.getByRole('link', { name: 'shop' }).first().waitFor()
+    return other
+  }
+  const second = await signIn('a long password', recovery[0])
+  await page.reload()
+  const sessions = page.getByRole('table', { name: 'Where you are signed in' })
+  await sessions.getByText('this one').waitFor()
+  await shot(page, 'account')
+  const others = sessions.getByRole('row').filter({ hasText: 'Chrome' }).filter({ hasNotText: 'this one' })
+  await others.first().getByRole('button', { name: 'Sign out' }).click()
+  await second.getByRole('heading', { name: 'Sign in to Holdfast' }).waitFor()
+
+  // Another password ends the other sessions; the old one opens nothing.
+  const third = await signIn('a long password', recovery[1])
+  await page.getByRole('button', { name: 'Change password' }).click()
+  const change = page.getByRole('dialog', { name: 'Change your password' })
+  await change.getByLabel('Your password now').fill('a long password')
+  await change.getByLabel('The new one', { exact: true }).fill('another password')
+  await change.getByLabel('The new one again').fill('another passwort')
+  await change.getByText('The two differ.').waitFor()
+  check(await change.getByRole('button', { name: 'Change password' }).isDisabled(), 'a password that was mistyped can be sent')
+  await change.getByLabel('The new one again').fill('another password')
+  await change.getByRole('button', { name: 'Change password' }).click()
+  await page.getByText('Your password is changed').waitFor()
+  await third.getByRole('heading', { name: 'Sign in to Holdfast' }).waitFor()
+
+  // Tokens are one's own, and may do no more than oneself.
+  await page.goto('/tokens')
+  await page.getByRole('button', { name: 'New token' }).first().click()
+  const token = page.getByRole('dialog', { name: 'New token' })
+  await token.getByLabel('Name').fill('of eve')
+  await token.getByLabel('Kind').click()
+  check((await page.getByRole('option', { name: 'Admin: everything' }).getAttribute('data-disabled')) !== null, 'a developer is offered an admin token')
+  await page.keyboard.press('Escape')
+  await token.getByRole('button', { name: 'Create token' }).click()
+  check(/^hf_user_/.test(await page.getByTestId('secret').innerText()), 'no secret is shown')
+  await page.getByRole('button', { name: 'I have copied it' }).click()
+  await page.getByRole('row').filter({ hasText: 'of eve' }).waitFor()
+  check((await page.getByRole('row').filter({ hasText: 'first admin' }).count()) === 0, 'tokens of others are shown')
+
+  // The admin helps with a new password, disables and deletes.
+  await admin.goto('/people')
+  const row = admin.getByRole('row').filter({ hasText: 'eve' })
+  await row.getByText('authenticator').waitFor()
+  const act = async (name) => {
+    await row.getByRole('button', { name: 'Actions for eve' }).click()
+    await admin.getByRole('menuitem', { name }).click()
+  }
+  await act('Link for a new password')
+  check(/\/join#hf_invite_/.test(await admin.getByTestId('link').innerText()), 'there is no link')
+  await admin.getByRole('button', { name: 'I have copied it' }).click()
+  await admin.getByRole('table', { name: 'Links that were not used yet' }).getByText('A new password').waitFor()
+  await shot(admin, 'people')
+  await act('Disable…')
+  await admin.getByRole('dialog', { name: 'Disable eve?' }).getByRole('button', { name: 'Disable' }).click()
+  await row.getByText('disabled').waitFor()
+  await page.getByRole('heading', { name: 'Sign in to Holdfast' }).waitFor()
+  await act('Delete…')
+  const sure = admin.getByRole('dialog', { name: 'Delete eve?' })
+  check(await sure.getByRole('button', { name: 'Delete' }).isDisabled(), 'the name must be typed first')
+  await sure.getByRole('textbox').fill('eve')
+  await sure.getByRole('button', { name: 'Delete' }).click()
+  await row.waitFor({ state: 'detached' })
+  await admin.getByRole('button', { name: 'Add with a password' }).click()
+  const add = admin.getByRole('dialog', { name: 'Add a person' })
+  await add.getByLabel('Name').fill('two words')
+  await add.getByLabel('First password').fill('a long password')
+  await add.getByRole('button', { name: 'Add' }).click()
+  await add.getByRole('alert').waitFor()
+  await add.getByLabel('Name').fill('finn@example.com')
+  await add.getByRole('button', { name: 'Add' }).click()
+  await admin.getByRole('row').filter({ hasText: 'finn@example.com' }).waitFor()
+}
