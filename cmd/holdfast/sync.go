@@ -19,8 +19,8 @@ func (c *cli) syncCommand() *cobra.Command {
 	var from string
 	wait := waiting{wait: true}
 	cmd := &cobra.Command{
-		Use: "sync TARGET SOURCE", Short: "Bring rows of one branch to another",
-		Long: `Bring rows of the branch SOURCE to the branch TARGET. SOURCE can also be given with --from.
+		Use: "sync SOURCE TARGET", Short: "Bring rows of one branch to another",
+		Long: `Bring rows of the branch SOURCE to the branch TARGET, in the order of cp. "sync TARGET --from SOURCE" says the same.
 
 The target is backed up first (of production as prod_backup_before_sync_...); when that fails nothing happens. All tables are changed in one
 transaction, parents before children, every foreign key is checked, and sequences are set. "sync undo" takes it back.
@@ -30,26 +30,26 @@ insert-missing (new rows come, and nothing else happens).
 
 With --schema no rows are brought, but what only production has or has changed of the structure is taken into development; what
 development has changed stays.`,
-		Example: `  holdfast sync shop/development shop/production --masked
-  holdfast sync shop/development --from shop/production --schema
+		Example: `  holdfast sync shop/production shop/development --masked
   holdfast sync shop/development shop/production --tables products,prices --mode upsert --dry-run
+  holdfast sync shop/development --from shop/production --schema
   holdfast sync undo shop/development`,
 		Args: cobra.RangeArgs(1, 2), ValidArgsFunction: c.completeBranches,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if from == "" && len(args) == 2 {
-				from = args[1]
+				from, args = args[0], args[1:]
 			} else if from == "" || len(args) == 2 {
-				return usage(cmd, fmt.Errorf("name the source once"))
+				return usage(cmd, fmt.Errorf("name the source and the target once each"))
 			}
 			source, err := c.ref(from)
 			if err != nil {
 				return err
 			}
 			if schemaOnly {
-				return c.syncSchema(cmd, args[:1], source, wait.wanted())
+				return c.syncSchema(cmd, args, source, wait.wanted())
 			}
 			ask.Source = source.String()
-			return c.onBranch(cmd.Context(), args[:1], func(client *api.Client, ref holdfast.BranchRef) error {
+			return c.onBranch(cmd.Context(), args, func(client *api.Client, ref holdfast.BranchRef) error {
 				return c.syncRows(cmd, client, ref, ask, yes, wait.wanted())
 			})
 		},
@@ -62,7 +62,7 @@ development has changed stays.`,
 	cmd.Flags().BoolVar(&ask.Cascade, "cascade", false, "rows of other tables may go or change along, by foreign keys")
 	cmd.Flags().BoolVar(&ask.SkipTriggers, "skip-triggers", false, "the target's own triggers do not fire")
 	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
-	cmd.Flags().StringVar(&from, "from", "", "the source, instead of the second argument")
+	cmd.Flags().StringVar(&from, "from", "", "the source, where only the target is an argument")
 	cmd.Flags().BoolVar(&schemaOnly, "schema", false, "take production's changes of structure into development, and no rows")
 	wait.flags(cmd)
 	cmd.AddCommand(c.syncUndoCommand())

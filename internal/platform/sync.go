@@ -66,6 +66,11 @@ func (p *Platform) SyncRows(ctx context.Context, who holdfast.Principal, ask Syn
 	if target.ID == source.ID {
 		return holdfast.Job{}, &holdfast.Error{Kind: holdfast.Invalid, Message: "a branch cannot be synced with itself"}
 	}
+	if ask.Masked { // said before anything is backed up
+		if _, err := p.syncRules(ctx, source); err != nil {
+			return holdfast.Job{}, err
+		}
+	}
 	if ask.TableSet != "" {
 		tables, err := p.tableSet(ctx, source.ProjectID, ask.TableSet)
 		if err != nil {
@@ -179,17 +184,23 @@ func (p *Platform) mergeInto(ctx context.Context, target store.Branch, request b
 	return backup.Merge(ctx, request)
 }
 
+// syncRules are the masking rules by which a branch's rows leave it; there must be some.
+func (p *Platform) syncRules(ctx context.Context, b store.Branch) (rules []holdfast.MaskRule, err error) {
+	err = p.store.View(ctx, func(tx *store.Tx) (err error) { rules, err = tx.MaskRules(b.ProjectID); return err })
+	if err == nil && len(rules) == 0 {
+		err = &holdfast.Error{Kind: holdfast.Precondition, Message: "project " + b.Project + " has no masking rules, so a masked sync would show everything", Hint: "set some with `holdfast mask set`"}
+	}
+	return rules, err
+}
+
 // masked lets the sessions of a database read masked values, where that is wanted.
 func (p *Platform) masked(ctx context.Context, b store.Branch, db backup.Database, wanted bool) (backup.Database, func(schema, table, column string) string, error) {
 	if !wanted {
 		return db, nil, nil
 	}
-	var rules []holdfast.MaskRule
-	if err := p.store.View(ctx, func(tx *store.Tx) (err error) { rules, err = tx.MaskRules(b.ProjectID); return err }); err != nil {
+	rules, err := p.syncRules(ctx, b)
+	if err != nil {
 		return db, nil, err
-	}
-	if len(rules) == 0 {
-		return db, nil, &holdfast.Error{Kind: holdfast.Precondition, Message: "project " + b.Project + " has no masking rules, so a masked sync would show everything", Hint: "set some with `holdfast mask set`"}
 	}
 	salt, err := p.maskingSalt(ctx, b.ProjectID)
 	if err != nil {
