@@ -12,7 +12,13 @@ import { Table, Td, Th, Tr } from '@/ui/table'
 import { NewTokenDialog } from './new-token'
 import { PageHead } from './page'
 
-const tones: Record<Token['kind'], Tone> = { admin: 'production', user: 'plain', agent: 'preview', setup: 'warn' }
+const tones: Record<Token['kind'], Tone> = {
+  admin: 'production',
+  user: 'plain',
+  agent: 'preview',
+  metrics: 'plain',
+  setup: 'warn',
+}
 
 export function TokensScreen() {
   const { data, error } = useQuery(queries.tokens())
