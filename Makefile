@@ -43,7 +43,7 @@ build: ## Build bin/holdfast, a static binary
 .PHONY: test
 test: ## Install what the tests need and run them all, real PostgreSQL included
 	@scripts/install.sh run test
-	go test -timeout 25m -p $(PARALLEL) $(TESTFLAGS) $(PACKAGES)
+	go test -timeout 50m -p $(PARALLEL) $(TESTFLAGS) $(PACKAGES)
 
 .PHONY: race
 race: ## Run all tests with the race detector
