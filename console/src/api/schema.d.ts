@@ -264,6 +264,156 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/alert-channels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where notices of all alerts go */
+        get: operations["list-alert-channels"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alert-channels/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Add or replace a channel for all alerts
+         * @description It becomes effective at once. A webhook is signed with HMAC-SHA256: docs/alerts.md shows how its receiver checks that. Private addresses take an admin of the installation.
+         */
+        put: operations["set-alert-channel"];
+        post?: never;
+        /** Forget a channel */
+        delete: operations["delete-alert-channel"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alert-channels/{name}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a test notice
+         * @description The answer comes when the receiver has taken it, or says why it has not.
+         */
+        post: operations["test-alert-channel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alert-settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The thresholds of the conditions */
+        get: operations["get-alert-settings"];
+        /** Change the thresholds of the conditions */
+        put: operations["set-alert-settings"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Alerts that are firing, or all of the last 90 days */
+        get: operations["list-alerts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One alert */
+        get: operations["get-alert"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts/{id}/acknowledge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Say that you look after an alert
+         * @description Nobody is reminded of it any more. An alert about damaged objects at a location, whose end cannot be seen, is over with that.
+         */
+        post: operations["acknowledge-alert"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/alerts/{id}/mute": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Keep an alert's condition quiet at its place for a while
+         * @description It fires and is shown as ever; nobody is told. An alert of the installation takes an admin of the installation.
+         */
+        post: operations["mute-alert"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/audit": {
         parameters: {
             query?: never;
@@ -614,6 +764,64 @@ export interface paths {
          * @description The door is closed, the server stops, and everything is kept for seven days, in which it can be brought back. With `now` it is gone for good at once: that takes the name once more in `confirm`, and a final backup is made first unless `no_backup` is said. Protected branches are refused.
          */
         delete: operations["delete-project"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/alert-channels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where notices of a project's alerts go, besides the installation's channels */
+        get: operations["list-project-alert-channels"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/alert-channels/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Add or replace a channel for a project's alerts
+         * @description It becomes effective at once. A webhook is signed with HMAC-SHA256: docs/alerts.md shows how its receiver checks that. Private addresses take an admin of the installation.
+         */
+        put: operations["set-project-alert-channel"];
+        post?: never;
+        /** Forget a channel of a project */
+        delete: operations["delete-project-alert-channel"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/alert-channels/{name}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a test notice to a channel of a project
+         * @description The answer comes when the receiver has taken it, or says why it has not.
+         */
+        post: operations["test-project-alert-channel"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -2117,6 +2325,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How everything stands that you may see
+         * @description It wakes no branch.
+         */
+        get: operations["get-status"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/tokens": {
         parameters: {
             query?: never;
@@ -2276,6 +2504,151 @@ export interface components {
              * @example []
              */
             objects?: string[] | null;
+        };
+        Alert: {
+            /** Format: date-time */
+            acknowledged_at?: string;
+            acknowledged_by?: string;
+            /**
+             * @description See docs/alerts.md for all of them.
+             * @example wal_lag
+             */
+            condition: string;
+            /** Format: date-time */
+            fired_at: string;
+            hint?: string;
+            /** @example alt_0123456789abcdef0123 */
+            id: string;
+            message: string;
+            /** Format: date-time */
+            muted_until?: string;
+            /**
+             * Format: date-time
+             * @description When its channels were last told.
+             */
+            notified_at?: string;
+            /**
+             * @description A branch, a project, or empty for the installation.
+             * @example shop/production
+             */
+            place: string;
+            /**
+             * Format: date-time
+             * @description Left out while it is firing.
+             */
+            resolved_at?: string;
+            /** @enum {string} */
+            severity: "warning" | "critical";
+            /** @description What tells it from others of its kind at the same place: a slot, a location. */
+            subject?: string;
+        };
+        AlertChannel: {
+            /**
+             * @description Without what may be a secret in it: the host, or the name of a chat service.
+             * @example https://hooks.example.com/…
+             */
+            address: string;
+            allow_private?: boolean;
+            /** Format: date-time */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description When something last arrived there.
+             */
+            delivered_at?: string;
+            error?: string;
+            /**
+             * Format: int64
+             * @description Of a heartbeat.
+             */
+            every_seconds?: number;
+            /**
+             * Format: date-time
+             * @description Left out when the last attempt succeeded.
+             */
+            failing_since?: string;
+            /** @description Of e-mails. */
+            from?: string;
+            /** @enum {string} */
+            kind: "webhook" | "email" | "chat" | "heartbeat";
+            /** @example on-call */
+            name: string;
+            /**
+             * @description The least that it is told of.
+             * @enum {string}
+             */
+            severity: "warning" | "critical";
+            /** @description Receivers of e-mails. */
+            to?: string[] | null;
+            /** @description At the SMTP server. */
+            user?: string;
+            /**
+             * Format: int64
+             * @description Notices that are still to be delivered.
+             */
+            waiting: number;
+        };
+        AlertChannelKey: {
+            /** @description That the webhook is signed with, when one was made. It is not shown again. */
+            key?: string;
+        };
+        AlertSettings: {
+            /**
+             * Format: int64
+             * @description Production without a backup for longer than that.
+             * @example 691200
+             */
+            backup_age_seconds: number;
+            /**
+             * Format: int64
+             * @example 1209600
+             */
+            certificate_ends_seconds: number;
+            /**
+             * Format: int64
+             * @description What all databases together may take; 0: no bound.
+             * @example 0
+             */
+            disk_budget_bytes: number;
+            /**
+             * Format: int64
+             * @description How much of the disk must be free.
+             * @example 10
+             */
+            disk_free_percent: number;
+            /**
+             * Format: int64
+             * @example 60
+             */
+            lock_wait_seconds: number;
+            /**
+             * Format: int64
+             * @example 3600
+             */
+            long_transaction_seconds: number;
+            /**
+             * Format: int64
+             * @description A firing alert that nobody acknowledged is told again after that; 0: never.
+             * @example 86400
+             */
+            remind_after_seconds: number;
+            /**
+             * Format: int64
+             * @description WAL that a replication slot may keep.
+             * @example 4294967296
+             */
+            slot_bytes: number;
+            /**
+             * Format: int64
+             * @description Production without a proved backup for longer than that.
+             * @example 172800
+             */
+            verify_age_seconds: number;
+            /**
+             * Format: int64
+             * @example 60
+             */
+            wal_lag_seconds: number;
         };
         Apply: {
             /**
@@ -2550,6 +2923,42 @@ export interface components {
             /** @description A protected branch is not deleted, not even when it expires. */
             protected?: boolean;
         };
+        BranchStatus: {
+            /** @example awake */
+            activity: string;
+            /**
+             * Format: int64
+             * @description That are firing.
+             */
+            alerts: number;
+            /** @example shop/production */
+            branch: string;
+            /** @enum {string} */
+            environment: "production" | "development" | "preview";
+            has_history: boolean;
+            /**
+             * Format: date-time
+             * @description When the newest good one began.
+             */
+            last_backup?: string;
+            /**
+             * Format: date-time
+             * @description When a backup was last proved to restore.
+             */
+            last_verified?: string;
+            /** Format: int64 */
+            sessions: number;
+            /**
+             * Format: int64
+             * @description As last measured; 0: not yet.
+             */
+            size_bytes: number;
+            /**
+             * Format: double
+             * @description How long what was written waits until it is at every location.
+             */
+            wal_lag_seconds: number;
+        };
         Caller: {
             /** @description Whether it may change what concerns every project: people, tokens of the installation, the audit trail. */
             admin: boolean;
@@ -2815,6 +3224,12 @@ export interface components {
             statement: string;
             why: string;
         };
+        ListAlert: {
+            items: components["schemas"]["Alert"][];
+        };
+        ListAlertChannel: {
+            items: components["schemas"]["AlertChannel"][];
+        };
         ListAuditEntry: {
             items: components["schemas"]["AuditEntry"][];
         };
@@ -2903,6 +3318,12 @@ export interface components {
             insecure?: boolean;
             /** @enum {string} */
             kind: "folder" | "s3";
+            /**
+             * Format: int64
+             * @description For so many days the bucket destroys a backup for nobody, us included. It must have been made with object lock.
+             * @example 0
+             */
+            lock_days?: number;
             /** @example offsite */
             name: string;
             path_style?: boolean;
@@ -3038,6 +3459,43 @@ export interface components {
              * @description Written because memory did not suffice.
              */
             temp_bytes: number;
+        };
+        MuteAlert: {
+            /**
+             * Format: int64
+             * @description 0 ends it.
+             * @example 3600
+             */
+            for_seconds: number;
+        };
+        NewAlertChannel: {
+            /** @description The address may lie in a private network. Takes an admin of the installation. */
+            allow_private?: boolean;
+            /**
+             * Format: int64
+             * @description Of a heartbeat; a minute when left out.
+             */
+            every_seconds?: number;
+            /** @example holdfast@example.com */
+            from?: string;
+            /** @description That a webhook is signed with; one is made when it is left out. */
+            key?: string;
+            /** @enum {string} */
+            kind: "webhook" | "email" | "chat" | "heartbeat";
+            /** @description At the SMTP server. */
+            password?: string;
+            /**
+             * @description The least that it is told of; warning when left out.
+             * @enum {string}
+             */
+            severity?: "warning" | "critical";
+            to?: string[] | null;
+            /**
+             * @description https://... of a webhook or a heartbeat; smtp://host:587 (STARTTLS) or smtps://host:465 of a mail server; an address in shoutrrr's form of a chat service. Empty: as before.
+             * @example https://hooks.example.com/alerts
+             */
+            url: string;
+            user?: string;
         };
         NewBackup: {
             /** @example development */
@@ -3182,8 +3640,11 @@ export interface components {
              * @description 0 or left out: never.
              */
             expires_in_seconds?: number;
-            /** @enum {string} */
-            kind: "admin" | "user" | "agent";
+            /**
+             * @description A metrics token reads /metrics and nothing else.
+             * @enum {string}
+             */
+            kind: "admin" | "user" | "agent" | "metrics";
             /** @example ci */
             name: string;
             /** @description The one project that it reaches; every project when left out. */
@@ -4330,6 +4791,20 @@ export interface components {
              */
             physical_bytes: number;
         };
+        Status: {
+            /** @description Those that are firing. */
+            alerts: components["schemas"]["Alert"][];
+            branches: components["schemas"]["BranchStatus"][];
+            /**
+             * Format: int64
+             * @description Within the last day.
+             */
+            failed_jobs: number;
+            /** @description No alert is firing that is not muted. */
+            healthy: boolean;
+            /** @description Those that have not ended. */
+            jobs: components["schemas"]["Job"][];
+        };
         SyncRows: {
             /** @description Rows of other tables may go or change along, by foreign keys. */
             cascade?: boolean;
@@ -4427,7 +4902,7 @@ export interface components {
             expires_at?: string;
             id: string;
             /** @enum {string} */
-            kind: "admin" | "user" | "agent" | "setup";
+            kind: "admin" | "user" | "agent" | "metrics" | "setup";
             /** Format: date-time */
             last_used_at?: string;
             /** @example ci */
@@ -5227,6 +5702,320 @@ export interface operations {
             };
         };
     };
+    "list-alert-channels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListAlertChannel"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "set-alert-channel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewAlertChannel"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertChannelKey"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "delete-alert-channel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "test-alert-channel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-alert-settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertSettings"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "set-alert-settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AlertSettings"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-alerts": {
+        parameters: {
+            query?: {
+                /** @description Only alerts of this project. */
+                project?: string;
+                /** @description Those that are resolved too, the newest first; else those that are firing, the oldest first. */
+                all?: boolean;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListAlert"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-alert": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Alert"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "acknowledge-alert": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Alert"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "mute-alert": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["MuteAlert"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Alert"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     "list-audit": {
         parameters: {
             query?: {
@@ -5976,6 +6765,133 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Job"];
                 };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-project-alert-channels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListAlertChannel"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "set-project-alert-channel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewAlertChannel"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertChannelKey"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "delete-project-alert-channel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "test-project-alert-channel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Error */
             default: {
@@ -9369,6 +10285,38 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["TokenSecret"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-status": {
+        parameters: {
+            query?: {
+                /** @description Only this project. */
+                project?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Status"];
                 };
             };
             /** @description Error */
