@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -15,11 +16,21 @@ import (
 func (c *cli) auditCommand() *cobra.Command {
 	var limit int
 	var before int64
+	var filter api.AuditFilter
+	var since, until string
 	cmd := &cobra.Command{
-		Use: "audit", Short: "Show who did what, the newest first", Example: "  holdfast audit --limit 20\n  holdfast audit --json\n  holdfast audit verify", Args: cobra.NoArgs,
+		Use: "audit", Short: "Show who did what, the newest first", Args: cobra.NoArgs,
+		Example: "  holdfast audit --limit 20\n  holdfast audit --who ann --what backup. --since '2 days ago'\n  holdfast audit --on shop/production --json\n  holdfast audit verify",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			var err error
+			if filter.Since, err = timeOf(since); err == nil {
+				filter.Until, err = timeOf(until)
+			}
+			if err != nil {
+				return usage(cmd, err)
+			}
 			return c.withClient(cmd.Context(), func(client *api.Client) error {
-				entries, err := client.Audit(cmd.Context(), before, limit)
+				entries, err := client.AuditMatching(cmd.Context(), filter, before, limit)
 				if err != nil {
 					return err
 				}
@@ -35,8 +46,26 @@ func (c *cli) auditCommand() *cobra.Command {
 	}
 	cmd.Flags().IntVar(&limit, "limit", 50, "how many at most")
 	cmd.Flags().Int64Var(&before, "before", 0, "only entries before this number")
+	cmd.Flags().StringVar(&filter.Actor, "who", "", "only entries of whom has this in the name")
+	cmd.Flags().StringVar(&filter.Action, "what", "", "only entries with this in what was done: publish, login.failed")
+	cmd.Flags().StringVar(&filter.Subject, "on", "", "only entries with this in what it was done to: shop/production")
+	cmd.Flags().StringVar(&filter.Source, "from", "", "only entries with this in the address that the request came from")
+	cmd.Flags().StringVar(&since, "since", "", `only entries from this time on: "2 days ago", "2026-11-20 14:03:11+01"`)
+	cmd.Flags().StringVar(&until, "until", "", "only entries before this time")
 	cmd.AddCommand(c.auditExportCommand(), c.auditVerifyCommand())
 	return cmd
+}
+
+// timeOf is the time that a text names; zero where there is none.
+func timeOf(text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	point, err := holdfast.ParsePoint(text, time.Now())
+	if err == nil && point.At.IsZero() {
+		err = fmt.Errorf("%s names no time", text)
+	}
+	return point.At, err
 }
 
 // auditPage is how many entries are asked for at once.

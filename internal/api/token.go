@@ -115,7 +115,28 @@ func (c *Client) AuditAfter(ctx context.Context, after int64, limit int) ([]Audi
 
 // Audit lists the audit trail, the newest first: at most limit entries before number before (0: from the end).
 func (c *Client) Audit(ctx context.Context, before int64, limit int) ([]AuditEntry, error) {
+	return c.AuditMatching(ctx, AuditFilter{}, before, limit)
+}
+
+// AuditFilter says which entries of the audit trail are wanted: those of which all that is given holds. Texts are found anywhere.
+type AuditFilter struct {
+	Actor, Action, Subject, Source string
+	Since, Until                   time.Time
+}
+
+// AuditMatching is Audit of the wanted entries only.
+func (c *Client) AuditMatching(ctx context.Context, f AuditFilter, before int64, limit int) ([]AuditEntry, error) {
 	q := url.Values{"limit": {strconv.Itoa(limit)}}
+	for name, text := range map[string]string{"actor": f.Actor, "action": f.Action, "subject": f.Subject, "source": f.Source} {
+		if text != "" {
+			q.Set(name, text)
+		}
+	}
+	for name, at := range map[string]time.Time{"since": f.Since, "until": f.Until} {
+		if !at.IsZero() {
+			q.Set(name, at.Format(time.RFC3339Nano))
+		}
+	}
 	if before > 0 {
 		q.Set("before", strconv.FormatInt(before, 10))
 	}

@@ -28,13 +28,21 @@ func (p *Platform) recordAlone(ctx context.Context, who holdfast.Principal, acti
 	return p.store.Update(ctx, func(tx *store.Tx) error { return p.record(tx, who, action, subject, detail) })
 }
 
+// AuditFilter says which entries of the audit trail are wanted.
+type AuditFilter = store.AuditFilter
+
 // Audit lists the audit trail, the newest first: at most limit entries before number before (0: from the end).
 func (p *Platform) Audit(ctx context.Context, who holdfast.Principal, before int64, limit int) ([]AuditEntry, error) {
+	return p.AuditMatching(ctx, who, AuditFilter{}, before, limit)
+}
+
+// AuditMatching is Audit of the wanted entries only.
+func (p *Platform) AuditMatching(ctx context.Context, who holdfast.Principal, f AuditFilter, before int64, limit int) ([]AuditEntry, error) {
 	if err := checkInstallation(who); err != nil {
 		return nil, err
 	}
 	var out []AuditEntry
-	err := p.store.View(ctx, func(tx *store.Tx) (err error) { out, err = tx.Audit(before, limit); return err })
+	err := p.store.View(ctx, func(tx *store.Tx) (err error) { out, err = tx.Audit(f, before, limit); return err })
 	return out, err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"net/http"
+	"time"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/api"
@@ -11,8 +12,14 @@ import (
 )
 
 type auditInput struct {
-	Before int64 `query:"before" minimum:"0" doc:"Only entries before this number; 0: from the end."`
-	Limit  int   `query:"limit" default:"100" minimum:"1" maximum:"1000"`
+	Before  int64     `query:"before" minimum:"0" doc:"Only entries before this number; 0: from the end."`
+	Limit   int       `query:"limit" default:"100" minimum:"1" maximum:"1000"`
+	Actor   string    `query:"actor" maxLength:"200" doc:"Only entries of whom has this in the name. Texts are found anywhere, whatever their case."`
+	Action  string    `query:"action" maxLength:"200" doc:"Only entries with this in what was done." example:"backup."`
+	Subject string    `query:"subject" maxLength:"200" doc:"Only entries with this in what it was done to." example:"shop/production"`
+	Source  string    `query:"source" maxLength:"200" doc:"Only entries with this in the address that the request came from."`
+	Since   time.Time `query:"since" doc:"Only entries from this moment on."`
+	Until   time.Time `query:"until" doc:"Only entries before this moment."`
 }
 
 type auditExportInput struct {
@@ -38,7 +45,8 @@ func (s *Server) installationRoutes() {
 		})
 	addList(s, route{method: http.MethodGet, path: api.AuditPath, id: "list-audit", rule: forInstallation, tag: "installation", summary: "The audit trail, the newest first"},
 		func(ctx context.Context, who holdfast.Principal, in *auditInput) ([]api.AuditEntry, error) {
-			entries, err := s.config.Platform.Audit(ctx, who, in.Before, in.Limit)
+			f := platform.AuditFilter{Actor: in.Actor, Action: in.Action, Subject: in.Subject, Source: in.Source, Since: in.Since, Until: in.Until}
+			entries, err := s.config.Platform.AuditMatching(ctx, who, f, in.Before, in.Limit)
 			return mapped(entries, viewAudit), err
 		})
 	addList(s, route{method: http.MethodGet, path: api.AuditExportPath, id: "export-audit", rule: forInstallation, tag: "installation", summary: "The audit trail, the oldest first",

@@ -72,16 +72,25 @@ func headText(seq int64, hash []byte) []byte { return fmt.Appendf(nil, "%d:%x", 
 // signOldTrail signs a trail that was written before heads were. It is done with the migration that brings heads, and never again:
 // a head that is missing later was taken away.
 func (tx *Tx) signOldTrail() error {
-	last, err := tx.Audit(0, 1)
+	last, err := tx.Audit(AuditFilter{}, 0, 1)
 	if err != nil || len(last) == 0 {
 		return err
 	}
 	return tx.signHead(last[0].Seq, last[0].Hash)
 }
 
-// Audit lists entries before number `before` (0: from the end), the newest first, at most limit.
-func (tx *Tx) Audit(before int64, limit int) ([]AuditEntry, error) {
-	return collect(tx, scanAudit, `SELECT seq, at, actor, source, action, subject, detail, hash FROM audit WHERE ? = 0 OR seq < ? ORDER BY seq DESC LIMIT ?`, before, before, limit)
+// AuditFilter says which entries are wanted: those of which all that is given holds. Texts are found anywhere in the field, whatever their case.
+type AuditFilter struct {
+	Actor, Action, Subject, Source string
+	Since, Until                   time.Time // from Since on, and before Until
+}
+
+// Audit lists the wanted entries before number `before` (0: from the end), the newest first, at most limit.
+func (tx *Tx) Audit(f AuditFilter, before int64, limit int) ([]AuditEntry, error) {
+	return collect(tx, scanAudit, `SELECT seq, at, actor, source, action, subject, detail, hash FROM audit
+		WHERE (?1 = 0 OR seq < ?1) AND instr(lower(actor), lower(?2)) > 0 AND instr(lower(action), lower(?3)) > 0
+		AND instr(lower(subject), lower(?4)) > 0 AND instr(lower(source), lower(?5)) > 0 AND at >= ?6 AND (?7 = 0 OR at < ?7)
+		ORDER BY seq DESC LIMIT ?8`, before, f.Actor, f.Action, f.Subject, f.Source, toMicros(f.Since), toMicros(f.Until), limit)
 }
 
 // AuditAfter lists entries after number `after`, the oldest first, at most limit.

@@ -3,6 +3,7 @@ package store_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -260,6 +261,47 @@ func TestATamperedAuditTrailIsNoticed(t *testing.T) {
 			if _, err := verifyTrail(t, s); holdfast.KindOf(err) != holdfast.Corrupt {
 				t.Errorf("going on covered it up: %v", err)
 			}
+		})
+	}
+}
+
+func TestTheAuditTrailIsFiltered(t *testing.T) {
+	s, _ := open(t)
+	for i, e := range []store.AuditEntry{
+		{Actor: "ann", Source: "192.0.2.1", Action: "backup.create", Subject: "shop/production"},
+		{Actor: "token ci of Ann", Source: "192.0.2.2", Action: "backup.delete", Subject: "shop/development"},
+		{Actor: "bob", Source: "2001:db8::1", Action: "login", Subject: "bob"},
+	} {
+		e.At = time.Unix(int64(1000*(i+1)), 0)
+		update(t, s, func(tx *store.Tx) error { return tx.Append(e) })
+	}
+	for name, c := range map[string]struct {
+		filter store.AuditFilter
+		before int64
+		limit  int
+		want   string
+	}{
+		"all":               {limit: 9, want: "3 2 1"},
+		"who, in any case":  {filter: store.AuditFilter{Actor: "ANN"}, limit: 9, want: "2 1"},
+		"what":              {filter: store.AuditFilter{Action: "backup."}, limit: 9, want: "2 1"},
+		"on what":           {filter: store.AuditFilter{Subject: "production"}, limit: 9, want: "1"},
+		"from where":        {filter: store.AuditFilter{Source: "db8"}, limit: 9, want: "3"},
+		"two of them":       {filter: store.AuditFilter{Actor: "ann", Action: "delete"}, limit: 9, want: "2"},
+		"since and until":   {filter: store.AuditFilter{Since: time.Unix(2000, 0), Until: time.Unix(3000, 0)}, limit: 9, want: "2"},
+		"a page":            {filter: store.AuditFilter{Actor: "ann"}, limit: 1, want: "2"},
+		"the next page":     {filter: store.AuditFilter{Actor: "ann"}, before: 2, limit: 1, want: "1"},
+		"text, not pattern": {filter: store.AuditFilter{Actor: "%"}, limit: 9, want: ""},
+	} {
+		_ = s.View(t.Context(), func(tx *store.Tx) error {
+			entries, err := tx.Audit(c.filter, c.before, c.limit)
+			var got []string
+			for _, e := range entries {
+				got = append(got, fmt.Sprint(e.Seq))
+			}
+			if strings.Join(got, " ") != c.want || err != nil {
+				t.Errorf("%s: got %v, %v", name, got, err)
+			}
+			return nil
 		})
 	}
 }

@@ -67,7 +67,7 @@ func TestConsole(t *testing.T) {
 	for _, name := range []string{
 		"sql", "branches", "data", "data-work", "history", "backups", "backup-places", "production",
 		"publish", "removal",
-		"text-stays-text", "job", "people", "session", "phone", "keyboard",
+		"text-stays-text", "job", "people", "activity", "session", "phone", "keyboard",
 	} {
 		t.Run(name, func(t *testing.T) { b.run(t, name, &struct{}{}) })
 	}

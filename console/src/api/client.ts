@@ -3,7 +3,6 @@ import { session } from './session'
 import { readEvents } from './sse'
 import type {
   Account,
-  AuditEntry,
   Branch,
   Connection,
   Extension,
@@ -128,9 +127,6 @@ export const api = {
   tokens: (signal?: AbortSignal) => list<Token>('/tokens', signal),
   createToken: (ask: NewToken) => call<TokenSecret>('POST', '/tokens', { body: ask }),
   revokeToken: (id: string) => call<void>('DELETE', `/tokens/${encodeURIComponent(id)}`),
-
-  audit: (before: number, limit: number, signal?: AbortSignal) =>
-    list<AuditEntry>(`/audit?limit=${limit}${before > 0 ? `&before=${before}` : ''}`, signal),
 }
 
 /** Ends the session on the server, if there is one, and here in any case. */

@@ -1,5 +1,6 @@
 import {
   infiniteQueryOptions,
+  keepPreviousData,
   QueryCache,
   QueryClient,
   queryOptions,
@@ -7,6 +8,7 @@ import {
   useQueryClient,
 } from '@tanstack/react-query'
 import { useEffect, useState } from 'react'
+import { type AuditFilter, audit } from './audit'
 import { api } from './client'
 import { asProblem } from './problem'
 import { session } from './session'
@@ -71,12 +73,13 @@ export const queries = {
     }),
   tokens: () =>
     queryOptions({ queryKey: ['tokens'], queryFn: ({ signal }) => api.tokens(signal), refetchInterval: 15 * second }),
-  audit: () =>
+  audit: (filter: AuditFilter) =>
     infiniteQueryOptions({
-      queryKey: ['audit'],
-      queryFn: ({ pageParam, signal }) => api.audit(pageParam, auditPage, signal),
+      queryKey: ['audit', filter],
+      queryFn: ({ pageParam, signal }) => audit.page(filter, pageParam, auditPage, signal),
       initialPageParam: 0,
       getNextPageParam: (last) => (last.length < auditPage ? undefined : last.at(-1)?.seq),
+      placeholderData: keepPreviousData,
     }),
 }
 
