@@ -82,6 +82,11 @@ func (c *Client) Look(ctx context.Context, ref holdfast.BranchRef, at string) (J
 	return call[Job](ctx, c, http.MethodPost, refPath(LookPath, ref), RestoreRequest{At: at})
 }
 
+// KeepLook keeps a look for another half a minute.
+func (c *Client) KeepLook(ctx context.Context, ref holdfast.BranchRef) error {
+	return c.do(ctx, http.MethodPost, refPath(LookKeepPath, ref), nil, nil)
+}
+
 // UndoRestore begins to put back what a branch had before its newest restore.
 func (c *Client) UndoRestore(ctx context.Context, ref holdfast.BranchRef) (Job, error) {
 	return call[Job](ctx, c, http.MethodPost, refPath(RestoreUndoPath, ref), nil)

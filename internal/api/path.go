@@ -86,6 +86,7 @@ const (
 	RestorePlanPath = RestorePath + "/plan"
 	RestoreUndoPath = RestorePath + "/undo"
 	LookPath        = RestorePath + "/preview"
+	LookKeepPath    = BranchPath + "/keep-look"
 
 	CheckpointsPath = BranchPath + "/checkpoints"
 	CheckpointPath  = CheckpointsPath + "/{checkpoint}"

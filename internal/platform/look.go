@@ -49,6 +49,31 @@ func makeReadOnly(ctx context.Context, conn *pgx.Conn, database string) error {
 	return nil
 }
 
+// KeepLook says that somebody looks, for whom there may be no session meanwhile. A branch that is no look needs nobody for that.
+func (p *Platform) KeepLook(ctx context.Context, who holdfast.Principal, ref holdfast.BranchRef) error {
+	b, err := p.findBranch(ctx, who, ref, holdfast.MayRead)
+	if err != nil {
+		return err
+	}
+	if err := checkRows(who, b); err != nil {
+		return err
+	}
+	if b.Look {
+		p.looked.Store(b.ID, p.now())
+	}
+	return nil
+}
+
+// lookedAt is when somebody last said to be looking. It forgets who has left.
+func (p *Platform) lookedAt(id holdfast.BranchID) time.Time {
+	kept, _ := p.looked.Load(id)
+	at, _ := kept.(time.Time)
+	if p.now().Sub(at) >= lookIdle {
+		p.looked.CompareAndDelete(id, kept)
+	}
+	return at
+}
+
 // unused says whether nobody has used a look for its time. One that the control plane has just taken charge of counts as just used.
 func (p *Platform) unused(b store.Branch) bool {
 	s, err := p.fleet.Status(b.ID)
@@ -56,7 +81,7 @@ func (p *Platform) unused(b store.Branch) bool {
 		return false
 	}
 	last := b.CreatedAt
-	for _, t := range []time.Time{s.LastUse, s.Since} {
+	for _, t := range []time.Time{s.LastUse, s.Since, p.lookedAt(b.ID)} {
 		if t.After(last) {
 			last = t
 		}

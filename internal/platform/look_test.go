@@ -74,6 +74,22 @@ func TestALookShowsAMomentAndIsCollectedWhenNobodyLooks(t *testing.T) {
 	}
 	session.Release()
 	p.now = clock
+	later := clock().Add(time.Minute)
+	p.now = func() time.Time { return later }
+	if !p.unused(b) {
+		t.Error("a look that nobody has used for a minute is kept")
+	}
+	if err := p.KeepLook(t.Context(), admin, shown); err != nil || p.unused(b) {
+		t.Errorf("a look that somebody looks at is collected (%v)", err)
+	}
+	p.now = func() time.Time { return later.Add(lookIdle) }
+	if !p.unused(b) {
+		t.Error("a look is kept for somebody who has left")
+	}
+	if err := p.KeepLook(t.Context(), viewer, shown); holdfast.KindOf(err) != holdfast.NotAllowed {
+		t.Errorf("who may not read its rows keeps a look: %v", err)
+	}
+	p.now = clock
 	if err := p.Close(); err != nil {
 		t.Fatal(err)
 	}

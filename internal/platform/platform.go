@@ -83,6 +83,7 @@ type Platform struct {
 	wakes           wakes
 	notify          *notify.Sender // nil: nobody is told of alerts
 	queries         queries
+	looked          sync.Map // the BranchID of a look, and when somebody last said to be looking
 	agents          agents
 	editors         editors
 	purges          purges

@@ -54,6 +54,10 @@ func (s *Server) historyRoutes() {
 			}
 			return p.Look(ctx, who, in.ref(), point)
 		})
+	addEmpty(s, route{method: http.MethodPost, path: api.LookKeepPath, id: "keep-look", rule: toReadRows, tag: "history", summary: "Keep a look for another half a minute", about: "For who shows it without a session. Other branches need nobody to keep them."},
+		func(ctx context.Context, who holdfast.Principal, in *BranchPath) error {
+			return p.KeepLook(ctx, who, in.ref())
+		})
 	addJob(s, route{method: http.MethodPost, path: api.RestoreUndoPath, id: "undo-restore", rule: toDevelop, tag: "history", summary: "Put back what a branch had before its newest restore"},
 		func(ctx context.Context, who holdfast.Principal, in *BranchPath) (holdfast.Job, error) {
 			return p.UndoRestore(ctx, who, in.ref())
