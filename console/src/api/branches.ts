@@ -36,5 +36,7 @@ export const branches = {
     call<Job>('POST', at(b.project, b.name, '/restore'), { body: { at: moment } }),
   look: (b: Branch, moment: string) =>
     call<Job>('POST', at(b.project, b.name, '/restore/preview'), { body: { at: moment } }),
+  /** Says that somebody still shows a look; without that it goes after half a minute. */
+  keepLook: (project: string, branch: string) => call<void>('POST', at(project, branch, '/keep-look')),
   undo: (b: Branch) => call<Job>('POST', at(b.project, b.name, '/restore/undo')),
 }

@@ -9,6 +9,7 @@ import {
   Database,
   History,
   KeyRound,
+  LifeBuoy,
   ListChecks,
   LogOut,
   MapPin,
@@ -125,6 +126,9 @@ export function Palette({ onClose, onHelp }: { onClose: () => void; onHelp: () =
                       item_(`${name} connect`, <Plug />, <>Connect to {b.name}</>, () => connect(b)),
                       item_(`${name} history restore`, <History />, <>History of {b.name}</>, () =>
                         navigate({ to: '/projects/$project/branches/$branch/history', params }),
+                      ),
+                      item_(`${name} rescue rows bring back`, <LifeBuoy />, <>Bring rows of {b.name} back</>, () =>
+                        navigate({ to: '/projects/$project/branches/$branch/rescue', params }),
                       ),
                       item_(`${name} settings`, <SlidersHorizontal />, <>Settings of {b.name}</>, () =>
                         navigate({ to: '/projects/$project/branches/$branch/settings', params }),

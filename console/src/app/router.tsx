@@ -133,6 +133,10 @@ const removed = createRoute({
   component: lazyRouteComponent(() => import('@/screens/removed'), 'RemovedScreen'),
 })
 
+/** Which moment a screen about the past begins with, when it begins with one. */
+const ofMoment = (search: Record<string, unknown>): { at?: string } =>
+  typeof search.at === 'string' ? { at: search.at } : {}
+
 const overview = createRoute({
   getParentRoute: () => branch,
   path: '/',
@@ -154,7 +158,15 @@ const data = createRoute({
 const moments = createRoute({
   getParentRoute: () => branch,
   path: '/history',
+  validateSearch: ofMoment,
   component: lazyRouteComponent(() => import('@/screens/history'), 'BranchHistory'),
+})
+
+const rescue = createRoute({
+  getParentRoute: () => branch,
+  path: '/rescue',
+  validateSearch: ofMoment,
+  component: lazyRouteComponent(() => import('@/screens/rescue'), 'BranchRescue'),
 })
 
 const sql = createRoute({
@@ -249,7 +261,7 @@ const tree = root.addChildren([
     account,
     projectSettings,
     removed,
-    branch.addChildren([overview, data, sql, moments, settings, extensions]),
+    branch.addChildren([overview, data, sql, moments, rescue, settings, extensions]),
     jobs,
     job,
     activity,

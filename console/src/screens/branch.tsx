@@ -4,6 +4,7 @@ import { Plug } from 'lucide-react'
 import { queries } from '@/api/queries'
 import type { Branch } from '@/api/types'
 import { useConnect } from '@/app/connect-context'
+import { lookOf } from '@/lib/moments'
 import { Button } from '@/ui/button'
 import { cn } from '@/ui/cn'
 import { ActivityMark, EnvironmentBadge } from '@/ui/environment'
@@ -11,6 +12,7 @@ import { ErrorNotice, Skeleton } from '@/ui/pieces'
 import { tabStyle } from '@/ui/tabs'
 import { BranchActions } from './branch-actions'
 import { BranchNotices } from './branch-card'
+import { LookBar, LookIsOver } from './look'
 import { PageHead } from './page'
 
 /** The branch of the address, once it is known. Screens below the branch's head are shown only then. */
@@ -30,6 +32,7 @@ export function BranchScreen() {
   if (!branch) {
     if (error) return <ErrorNotice error={error} />
     if (isPending) return <Skeleton className="h-40" />
+    if (lookOf(name)) return <LookIsOver project={project} name={name} />
     return <ErrorNotice error={`${project} has no branch ${name}`} />
   }
   return (
@@ -58,6 +61,7 @@ export function BranchScreen() {
         <BranchActions branch={branch} withLinks={false} />
       </PageHead>
       <BranchNotices branch={branch} className="mb-4" />
+      {branch.look && <LookBar branch={branch} />}
       <nav
         aria-label="Parts of the branch"
         className="mb-5 flex gap-1 overflow-x-auto border-line border-b [scrollbar-width:none]"
