@@ -50,7 +50,7 @@ export default defineConfig({
             {
               name: 'ui',
               // The editor of SQL is large and comes with the screens that have one.
-              test: /src[\\/](?!ui[\\/]sql-editor)(ui|lib|api)[\\/]|node_modules[\\/](radix-ui|@radix-ui|@floating-ui|lucide-react|react-remove-scroll|aria-hidden|get-nonce)/,
+              test: /src[\\/](?!ui[\\/]sql-)(ui|lib|api)[\\/]|node_modules[\\/](radix-ui|@radix-ui|@floating-ui|lucide-react|react-remove-scroll|aria-hidden|get-nonce)/,
             },
           ],
         },

@@ -66,7 +66,7 @@ func TestConsole(t *testing.T) {
 	})
 	for _, name := range []string{
 		"sql", "branches", "data", "data-work", "history", "backups", "backup-places", "production",
-		"publish", "removal", "rescue",
+		"publish", "removal", "rescue", "standing",
 		"text-stays-text", "job", "people", "activity", "session", "phone", "keyboard",
 	} {
 		t.Run(name, func(t *testing.T) { b.run(t, name, &struct{}{}) })

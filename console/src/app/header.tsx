@@ -23,6 +23,8 @@ const titles: Record<string, string> = {
   '/admin/backups/schedules': 'Schedules',
   '/admin/backups/destinations': 'Destinations',
   '/removed': 'Removed',
+  '/alerts': 'Alerts',
+  '/usage': 'Usage',
   '/server': 'Server',
 }
 

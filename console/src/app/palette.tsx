@@ -2,11 +2,14 @@ import { useQuery } from '@tanstack/react-query'
 import { useNavigate } from '@tanstack/react-router'
 import { Command } from 'cmdk'
 import {
+  Activity,
   Archive,
+  BellRing,
   Boxes,
   CalendarClock,
   CircleHelp,
   Database,
+  Gauge,
   History,
   KeyRound,
   LifeBuoy,
@@ -105,6 +108,9 @@ export function Palette({ onClose, onHelp }: { onClose: () => void; onHelp: () =
                   {item_(`${project.name} members people roles`, <Users />, 'Members', () =>
                     navigate({ to: '/projects/$project/members', params: { project: project.name } }),
                   )}
+                  {item_(`${project.name} usage cost budgets`, <Gauge />, 'Usage', () =>
+                    navigate({ to: '/projects/$project/usage', params: { project: project.name } }),
+                  )}
                   {item_(
                     `${project.name} project settings hooks remove`,
                     <SlidersHorizontal />,
@@ -130,6 +136,9 @@ export function Palette({ onClose, onHelp }: { onClose: () => void; onHelp: () =
                       item_(`${name} rescue rows bring back`, <LifeBuoy />, <>Bring rows of {b.name} back</>, () =>
                         navigate({ to: '/projects/$project/branches/$branch/rescue', params }),
                       ),
+                      item_(`${name} monitoring charts slow`, <Activity />, <>Monitoring of {b.name}</>, () =>
+                        navigate({ to: '/projects/$project/branches/$branch/monitoring', params }),
+                      ),
                       item_(`${name} settings`, <SlidersHorizontal />, <>Settings of {b.name}</>, () =>
                         navigate({ to: '/projects/$project/branches/$branch/settings', params }),
                       ),
@@ -150,6 +159,8 @@ export function Palette({ onClose, onHelp }: { onClose: () => void; onHelp: () =
                   item_('your account password sessions authenticator', <UserRound />, 'Your account', () =>
                     navigate({ to: '/account' }),
                   )}
+                {item_('alerts notifications channels', <BellRing />, 'Alerts', () => navigate({ to: '/alerts' }))}
+                {item_('usage cost budgets', <Gauge />, 'Usage', () => navigate({ to: '/usage' }))}
                 {item_('backups', <Archive />, 'Backups', () => navigate({ to: '/admin/backups' }), ['g', 'b'])}
                 {item_('backups schedules', <CalendarClock />, 'Schedules of backups', () =>
                   navigate({ to: '/admin/backups/schedules' }),

@@ -121,6 +121,24 @@ const account = createRoute({
   component: lazyRouteComponent(() => import('@/screens/account'), 'AccountScreen'),
 })
 
+const projectUsage = createRoute({
+  getParentRoute: () => inside,
+  path: '/projects/$project/usage',
+  component: lazyRouteComponent(() => import('@/screens/usage'), 'ProjectUsage'),
+})
+
+const usage = createRoute({
+  getParentRoute: () => inside,
+  path: '/usage',
+  component: lazyRouteComponent(() => import('@/screens/usage'), 'InstallationUsage'),
+})
+
+const alerts = createRoute({
+  getParentRoute: () => inside,
+  path: '/alerts',
+  component: lazyRouteComponent(() => import('@/screens/alerts'), 'AlertsScreen'),
+})
+
 const projectSettings = createRoute({
   getParentRoute: () => inside,
   path: '/projects/$project/settings',
@@ -160,6 +178,12 @@ const moments = createRoute({
   path: '/history',
   validateSearch: ofMoment,
   component: lazyRouteComponent(() => import('@/screens/history'), 'BranchHistory'),
+})
+
+const monitoring = createRoute({
+  getParentRoute: () => branch,
+  path: '/monitoring',
+  component: lazyRouteComponent(() => import('@/screens/monitoring'), 'BranchMonitoring'),
 })
 
 const rescue = createRoute({
@@ -260,8 +284,11 @@ const tree = root.addChildren([
     people,
     account,
     projectSettings,
+    projectUsage,
+    usage,
+    alerts,
     removed,
-    branch.addChildren([overview, data, sql, moments, rescue, settings, extensions]),
+    branch.addChildren([overview, data, sql, moments, rescue, monitoring, settings, extensions]),
     jobs,
     job,
     activity,

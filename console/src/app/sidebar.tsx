@@ -2,10 +2,12 @@ import { useQuery } from '@tanstack/react-query'
 import { Link, type LinkProps, useNavigate, useParams } from '@tanstack/react-router'
 import {
   Archive,
+  BellRing,
   Boxes,
   Check,
   ChevronsUpDown,
   CircleHelp,
+  Gauge,
   GitBranch,
   KeyRound,
   LayoutDashboard,
@@ -27,6 +29,7 @@ import {
 import type { ReactNode } from 'react'
 import { signOut } from '@/api/client'
 import { queries } from '@/api/queries'
+import { statusQuery } from '@/api/standing'
 import { type Branch, isFinal } from '@/api/types'
 import { byImportance } from '@/lib/branches'
 import { words } from '@/lib/format'
@@ -46,6 +49,7 @@ export function Sidebar({ onHelp }: { onHelp: () => void }) {
   const jobs = useQuery(queries.jobs()).data
   const admin = useQuery(queries.server()).data?.you.admin ?? false
   const running = jobs?.filter((job) => !isFinal(job)).length ?? 0
+  const firing = useQuery(statusQuery()).data?.alerts.length ?? 0
   return (
     <div className="flex h-full flex-col">
       <Link to="/projects" className="flex h-12 items-center gap-2.5 px-4 font-semibold text-base tracking-tight">
@@ -79,6 +83,18 @@ export function Sidebar({ onHelp }: { onHelp: () => void }) {
           )}
           <Item to="/admin/backups" icon={<Archive />}>
             Backups
+          </Item>
+          <Item to="/alerts" icon={<BellRing />}>
+            Alerts
+            {firing > 0 && (
+              <span className="ml-auto rounded-full bg-warn-soft px-1.5 font-medium text-2xs text-warn">
+                {firing}
+                <span className="sr-only"> firing</span>
+              </span>
+            )}
+          </Item>
+          <Item to="/usage" icon={<Gauge />}>
+            Usage
           </Item>
           <Item to="/removed" icon={<Trash2 />}>
             Removed
@@ -190,6 +206,9 @@ function ProjectPart({ project }: { project: string }) {
         <ProjectItem project={project} to="/projects/$project/members" icon={<Users />}>
           Members
         </ProjectItem>
+        <ProjectItem project={project} to="/projects/$project/usage" icon={<Gauge />}>
+          Usage
+        </ProjectItem>
         <ProjectItem project={project} to="/projects/$project/settings" icon={<SlidersHorizontal />}>
           Settings
         </ProjectItem>
@@ -210,6 +229,7 @@ function ProjectItem({
     | '/projects/$project/branches'
     | '/projects/$project/masking'
     | '/projects/$project/members'
+    | '/projects/$project/usage'
     | '/projects/$project/settings'
   icon: ReactNode
   children: ReactNode

@@ -1,6 +1,7 @@
 import { Link } from '@tanstack/react-router'
 import { Plug, RotateCw, TriangleAlert } from 'lucide-react'
 import type { ReactNode } from 'react'
+import type { BranchStatus } from '@/api/standing'
 import type { Branch } from '@/api/types'
 import { useConnect } from '@/app/connect-context'
 import { duration, size } from '@/lib/format'
@@ -8,7 +9,7 @@ import { Button } from '@/ui/button'
 import { cn } from '@/ui/cn'
 import { CopyButton } from '@/ui/copy'
 import { ActivityMark, EnvironmentBadge } from '@/ui/environment'
-import { Notice, Panel } from '@/ui/pieces'
+import { Ago, Notice, Panel } from '@/ui/pieces'
 import { BranchActions, useBranchActions } from './branch-actions'
 
 const edges: Record<Branch['environment'], string> = {
@@ -18,7 +19,7 @@ const edges: Record<Branch['environment'], string> = {
 }
 
 /** One branch with its state and what can be done to it. Its upper edge has the colour of its environment. */
-export function BranchCard({ branch }: { branch: Branch }) {
+export function BranchCard({ branch, status }: { branch: Branch; status?: BranchStatus }) {
   const connect = useConnect()
   return (
     <Panel className={cn('border-t-3', edges[branch.environment])} aria-label={branch.name}>
@@ -46,6 +47,7 @@ export function BranchCard({ branch }: { branch: Branch }) {
         <Fact name="Sleeps after">
           {branch.idle_timeout_seconds < 0 ? 'never' : duration(branch.idle_timeout_seconds)}
         </Fact>
+        {status && <Standing status={status} />}
       </dl>
       <div className="mt-3 flex items-center gap-1 px-4">
         <code className="min-w-0 truncate rounded-md bg-sunken px-2 py-1 text-xs">{branch.database}</code>
@@ -59,6 +61,20 @@ export function BranchCard({ branch }: { branch: Branch }) {
         <BranchActions branch={branch} />
       </div>
     </Panel>
+  )
+}
+
+/** How the branch stands with its backups, its history and its alerts. */
+function Standing({ status: s }: { status: BranchStatus }) {
+  const production = s.environment === 'production'
+  const none = <span className={production ? 'text-production' : 'text-muted'}>never</span>
+  return (
+    <>
+      <Fact name="Last backup">{s.last_backup ? <Ago at={s.last_backup} /> : none}</Fact>
+      <Fact name="Last verified">{s.last_verified ? <Ago at={s.last_verified} /> : none}</Fact>
+      <Fact name="History behind">{s.has_history ? duration(s.wal_lag_seconds) : 'none'}</Fact>
+      <Fact name="Alerts">{s.alerts > 0 ? <span className="text-production">{s.alerts}</span> : 'none'}</Fact>
+    </>
   )
 }
 

@@ -78,6 +78,9 @@ export function BranchScreen() {
         <PartLink branch={branch} to="/projects/$project/branches/$branch/history">
           History
         </PartLink>
+        <PartLink branch={branch} to="/projects/$project/branches/$branch/monitoring">
+          Monitoring
+        </PartLink>
         <PartLink branch={branch} to="/projects/$project/branches/$branch/settings">
           Settings
         </PartLink>

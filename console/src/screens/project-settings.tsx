@@ -10,6 +10,7 @@ import { useRights } from '@/lib/rights'
 import { Button } from '@/ui/button'
 import { Checkbox, Field, Input } from '@/ui/field'
 import { ErrorNotice, Panel, PanelHead, Skeleton } from '@/ui/pieces'
+import { Channels } from './channels'
 import { JobDialog } from './job-dialog'
 import { PageHead } from './page'
 import { RemovalDialog } from './removal-dialog'
@@ -69,6 +70,7 @@ export function ProjectSettings() {
             </li>
           </ul>
         </Panel>
+        {rights.admin && <Channels project={project} />}
         <Hooks project={project} may={rights.admin} />
         {rights.admin && (
           <Panel>

@@ -1,14 +1,19 @@
 import { useQuery } from '@tanstack/react-query'
 import { Link, useParams } from '@tanstack/react-router'
-import { ChevronRight, GitBranch, ListChecks } from 'lucide-react'
+import { ChevronRight, CornerDownRight, GitBranch, ListChecks } from 'lucide-react'
+import { publishQueries } from '@/api/publish'
 import { queries } from '@/api/queries'
+import { statusQuery } from '@/api/standing'
 import type { Branch } from '@/api/types'
+import { branchTree } from '@/lib/branch-tree'
 import { byImportance } from '@/lib/branches'
 import { size } from '@/lib/format'
+import { useRights } from '@/lib/rights'
 import { Button } from '@/ui/button'
 import { ActivityMark, EnvironmentBadge } from '@/ui/environment'
 import { Ago, Badge, Empty, ErrorNotice, Panel, PanelHead, Skeleton } from '@/ui/pieces'
 import { Table, Td, Th, Tr } from '@/ui/table'
+import { AlertList } from './alert-list'
 import { BranchCard } from './branch-card'
 import { JobTable } from './jobs'
 import { PageHead } from './page'
@@ -19,6 +24,10 @@ export function ProjectScreen() {
   const { data: project, error } = useQuery(queries.project(name))
   const jobs = useQuery(queries.jobs(name)).data
   const branches = byImportance(project?.branches ?? [])
+  const status = useQuery(statusQuery(name)).data
+  const rights = useRights(name)
+  const last = useQuery(publishQueries.list(name)).data?.find((p) => p.started_at && p.state !== 'failed')
+  const statusOf = (b: Branch) => status?.branches.find((s) => s.branch === `${b.project}/${b.name}`)
   const main = branches.filter((b) => b.environment !== 'preview')
   return (
     <>
@@ -35,6 +44,12 @@ export function ProjectScreen() {
         }
       />
       {error && <ErrorNotice error={error} className="mb-4" />}
+      {status && status.alerts.length > 0 && (
+        <Panel className="mb-4 border-warn/40">
+          <PanelHead title={status.alerts.length === 1 ? 'One alert' : `${status.alerts.length} alerts`} />
+          <AlertList alerts={status.alerts} may={rights.admin && !rights.agent} />
+        </Panel>
+      )}
       <div className="grid items-start gap-4 lg:grid-cols-2">
         {!project && !error && (
           <>
@@ -43,11 +58,28 @@ export function ProjectScreen() {
           </>
         )}
         {main.map((branch) => (
-          <BranchCard key={branch.id} branch={branch} />
+          <BranchCard key={branch.id} branch={branch} status={statusOf(branch)} />
         ))}
       </div>
       {project && (
         <>
+          <p className="mt-3 text-muted text-sm">
+            {last ? (
+              <>
+                Last publish:{' '}
+                <Link
+                  to="/projects/$project/publish/$number"
+                  params={{ project: name, number: String(last.number) }}
+                  className="text-accent hover:underline"
+                >
+                  {last.number}
+                </Link>
+                , <Ago at={last.ended_at ?? last.started_at ?? last.created_at} />
+              </>
+            ) : (
+              'Nothing was published yet.'
+            )}
+          </p>
           <Panel className="mt-5">
             <PanelHead title="Branches" about="Each is a PostgreSQL server of its own with its own data." />
             {branches.length === 0 ? (
@@ -78,6 +110,7 @@ export function ProjectScreen() {
 
 function BranchTable({ branches }: { branches: Branch[] }) {
   const names = new Map(branches.map((b) => [b.id, b.name]))
+  const tree = branchTree(branches)
   return (
     <Table>
       <thead>
@@ -95,9 +128,10 @@ function BranchTable({ branches }: { branches: Branch[] }) {
         </tr>
       </thead>
       <tbody>
-        {branches.map((b) => (
+        {tree.map(({ branch: b, depth }) => (
           <Tr key={b.id} className="relative">
-            <Td>
+            <Td style={{ paddingLeft: 16 + depth * 20 }}>
+              {depth > 0 && <CornerDownRight className="mr-1.5 inline size-3.5 text-faint" aria-hidden />}
               <Link
                 to="/projects/$project/branches/$branch"
                 params={{ project: b.project, branch: b.name }}
