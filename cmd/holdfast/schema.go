@@ -68,11 +68,18 @@ func (c *cli) showPlanOnly(plan api.Plan, asSQL bool) error {
 }
 
 func (c *cli) schemaDumpCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "dump [PROJECT/BRANCH]", Short: "Write a branch's structure as SQL", Example: "  holdfast schema dump shop/production > schema.sql", Args: cobra.MaximumNArgs(1), ValidArgsFunction: c.completeBranches,
+	var table string
+	cmd := &cobra.Command{
+		Use: "dump [PROJECT/BRANCH]", Short: "Write a branch's structure as SQL", Example: "  holdfast schema dump shop/production > schema.sql\n  holdfast schema dump shop/production --table sales.orders", Args: cobra.MaximumNArgs(1), ValidArgsFunction: c.completeBranches,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.onBranch(cmd.Context(), args, func(client *api.Client, ref holdfast.BranchRef) error {
-				dump, err := client.DumpSchema(cmd.Context(), ref)
+				var dump api.SchemaDump
+				var err error
+				if table == "" {
+					dump, err = client.DumpSchema(cmd.Context(), ref)
+				} else {
+					dump, err = client.TableSQL(cmd.Context(), ref, table)
+				}
 				if err != nil {
 					return err
 				}
@@ -80,6 +87,8 @@ func (c *cli) schemaDumpCommand() *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().StringVar(&table, "table", "", "only this table or view, with its indexes, triggers and policies; its name as in SQL")
+	return cmd
 }
 
 func (c *cli) schemaLintCommand() *cobra.Command {

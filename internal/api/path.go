@@ -113,6 +113,9 @@ const (
 	SchemaPath     = BranchPath + "/schema"
 	SchemaLintPath = Prefix + "/schema-lint"
 	SchemaDiffPath = Prefix + "/schema-diff"
+	TablesPath     = BranchPath + "/tables"
+	TablePath      = TablesPath + "/{table}"
+	TableSQLPath   = TablePath + "/sql"
 	// The paths of backups are the same in every program that offers them: see package adminbackup.
 	BackupsPath        = "/api/admin/backups"
 	BackupStatsPath    = BackupsPath + "/stats"

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/schema"
 	"github.com/holdfast/holdfast/internal/store"
@@ -50,11 +52,66 @@ func (p *Platform) DumpSchema(ctx context.Context, who holdfast.Principal, ref h
 	return p.dump(ctx, b)
 }
 
+// The words of the schema room for what a person looks at.
+type (
+	Relation           = schema.Relation
+	RelationStructure  = schema.RelationStructure
+	RelationColumn     = schema.RelationColumn
+	RelationConstraint = schema.RelationConstraint
+	RelationIndex      = schema.RelationIndex
+	RelationTrigger    = schema.RelationTrigger
+	RelationPolicy     = schema.RelationPolicy
+)
+
+// Relations lists the tables and views of a branch. Who may see the branch may see its structure, also where its rows may not be read.
+func (p *Platform) Relations(ctx context.Context, who holdfast.Principal, ref holdfast.BranchRef) ([]schema.Relation, error) {
+	return readStructure(ctx, p, who, ref, schema.Relations)
+}
+
+// Relation reads what belongs to one table or view of a branch. name is as in SQL.
+func (p *Platform) Relation(ctx context.Context, who holdfast.Principal, ref holdfast.BranchRef, name string) (schema.RelationStructure, error) {
+	return readStructure(ctx, p, who, ref, func(ctx context.Context, conn *pgx.Conn) (schema.RelationStructure, error) {
+		return schema.Relate(ctx, conn, name)
+	})
+}
+
+// DumpRelation writes the structure of one table or view as pg_dump does, with its indexes, triggers and policies. name is as in SQL.
+func (p *Platform) DumpRelation(ctx context.Context, who holdfast.Principal, ref holdfast.BranchRef, name string) (string, error) {
+	found, err := p.Relation(ctx, who, ref, name)
+	if err != nil {
+		return "", err
+	}
+	b, err := p.findBranch(ctx, who, ref, holdfast.MayRead)
+	if err != nil {
+		return "", err
+	}
+	// Between quotes nothing is a pattern.
+	return p.dump(ctx, b, "--table="+found.SQL())
+}
+
+// readStructure reads from a branch's catalogue as the administrator, which sees everything. It wakes the branch.
+func readStructure[T any](ctx context.Context, p *Platform, who holdfast.Principal, ref holdfast.BranchRef, read func(context.Context, *pgx.Conn) (T, error)) (T, error) {
+	var none T
+	b, err := p.findBranch(ctx, who, ref, holdfast.MayRead)
+	if err != nil {
+		return none, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, readPatience)
+	defer cancel()
+	conn, err := p.fleet.Admin(ctx, b.ID, b.Ref().Database())
+	if err != nil {
+		return none, err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	return read(ctx, conn.Conn)
+}
+
 // maxDump bounds the text of a structure, in bytes.
 const maxDump = 256 << 20
 
-// dump writes a branch's structure, without what the product itself keeps there. It wakes the branch.
-func (p *Platform) dump(ctx context.Context, b store.Branch) (string, error) {
+// dump writes a branch's structure, without what the product itself keeps there, or what further arguments of pg_dump choose of it. It
+// wakes the branch.
+func (p *Platform) dump(ctx context.Context, b store.Branch, choose ...string) (string, error) {
 	release, err := p.fleet.Hold(ctx, b.ID)
 	if err != nil {
 		return "", err
@@ -69,7 +126,7 @@ func (p *Platform) dump(ctx context.Context, b store.Branch) (string, error) {
 		return "", &holdfast.Error{Kind: holdfast.Precondition, Message: fmt.Sprintf("pg_dump of PostgreSQL %d is not installed beside its server", b.Major),
 			Hint: fmt.Sprintf("install it, for example with: apt-get install postgresql-client-%d", b.Major), Cause: err}
 	}
-	cmd := exec.CommandContext(ctx, program, "--schema-only", "--exclude-schema="+schema.HiddenPrefix+"*")
+	cmd := exec.CommandContext(ctx, program, append([]string{"--schema-only", "--exclude-schema=" + schema.HiddenPrefix + "*"}, choose...)...)
 	cmd.Env = append([]string{"PATH=/usr/bin:/bin", "LC_ALL=C.UTF-8", "HOME=/"}, server.ClientEnvironment(b.Ref().Database())...)
 	out, failed := &boundedBuffer{limit: maxDump}, &boundedBuffer{limit: 8 << 10}
 	cmd.Stdout, cmd.Stderr = out, failed

@@ -135,6 +135,7 @@ func (s *Server) routes() {
 	s.checkpointRoutes()
 	s.sqlRoutes()
 	s.dataRoutes()
+	s.structureRoutes()
 	s.rescueRoutes()
 	s.publishRoutes()
 	s.backupRoutes()
