@@ -133,21 +133,30 @@ func (p *Process) Greeted() error {
 	return nil
 }
 
-// Client makes a client of the server's API with the token of its first admin. The server must have said hello.
-func (p *Process) Client() (*api.Client, error) {
+// APIAddress is where the server's API is. The server must have said hello.
+func (p *Process) APIAddress() (string, error) {
 	var note struct{ URL string }
 	raw, err := os.ReadFile(filepath.Join(p.data, "server.json"))
 	if err == nil {
 		err = json.Unmarshal(raw, &note)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("find the server: %w", err)
+		return "", fmt.Errorf("find the server: %w", err)
+	}
+	return note.URL, nil
+}
+
+// Client makes a client of the server's API with the token of its first admin. The server must have said hello.
+func (p *Process) Client() (*api.Client, error) {
+	url, err := p.APIAddress()
+	if err != nil {
+		return nil, err
 	}
 	token, err := os.ReadFile(filepath.Join(p.data, "admin.token"))
 	if err != nil {
 		return nil, fmt.Errorf("find the server: %w", err)
 	}
-	return api.NewClient(note.URL, strings.TrimSpace(string(token)), "test")
+	return api.NewClient(url, strings.TrimSpace(string(token)), "test")
 }
 
 // Signal sends a signal to the process alone.
