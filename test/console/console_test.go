@@ -65,7 +65,7 @@ func TestConsole(t *testing.T) {
 		}
 	})
 	for _, name := range []string{
-		"sql", "branches", "data", "data-work", "history", "backups", "backup-places", "production",
+		"sql", "branches", "data", "data-work", "structure", "history", "backups", "backup-places", "production",
 		"publish", "removal", "rescue", "standing",
 		"text-stays-text", "job", "people", "activity", "session", "phone", "keyboard",
 	} {

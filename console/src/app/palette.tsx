@@ -20,10 +20,13 @@ import {
   Plug,
   Plus,
   Rocket,
+  Rows3,
   ScrollText,
   Search,
   Server,
   SlidersHorizontal,
+  Table2,
+  Terminal,
   Trash2,
   UserRound,
   Users,
@@ -130,6 +133,15 @@ export function Palette({ onClose, onHelp }: { onClose: () => void; onHelp: () =
                         () => navigate({ to: '/projects/$project/branches/$branch', params }),
                       ),
                       item_(`${name} connect`, <Plug />, <>Connect to {b.name}</>, () => connect(b)),
+                      item_(`${name} data rows tables`, <Rows3 />, <>Data of {b.name}</>, () =>
+                        navigate({ to: '/projects/$project/branches/$branch/data', params }),
+                      ),
+                      item_(`${name} structure columns`, <Table2 />, <>Structure of {b.name}</>, () =>
+                        navigate({ to: '/projects/$project/branches/$branch/structure', params }),
+                      ),
+                      item_(`${name} sql query`, <Terminal />, <>SQL on {b.name}</>, () =>
+                        navigate({ to: '/projects/$project/branches/$branch/sql', params }),
+                      ),
                       item_(`${name} history restore`, <History />, <>History of {b.name}</>, () =>
                         navigate({ to: '/projects/$project/branches/$branch/history', params }),
                       ),

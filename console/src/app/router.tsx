@@ -167,10 +167,22 @@ const settings = createRoute({
   component: lazyRouteComponent(() => import('@/screens/branch-settings'), 'BranchSettings'),
 })
 
+/** Which table a screen about tables is about, as in SQL. */
+const ofTable = (search: Record<string, unknown>): { table?: string } =>
+  typeof search.table === 'string' ? { table: search.table } : {}
+
 const data = createRoute({
   getParentRoute: () => branch,
   path: '/data',
+  validateSearch: ofTable,
   component: lazyRouteComponent(() => import('@/screens/data'), 'BranchData'),
+})
+
+const structure = createRoute({
+  getParentRoute: () => branch,
+  path: '/structure',
+  validateSearch: ofTable,
+  component: lazyRouteComponent(() => import('@/screens/structure'), 'BranchStructure'),
 })
 
 const moments = createRoute({
@@ -288,7 +300,7 @@ const tree = root.addChildren([
     usage,
     alerts,
     removed,
-    branch.addChildren([overview, data, sql, moments, rescue, monitoring, settings, extensions]),
+    branch.addChildren([overview, data, structure, sql, moments, rescue, monitoring, settings, extensions]),
     jobs,
     job,
     activity,

@@ -34,12 +34,22 @@ describe('what is destroyed', () => {
     'UPDATE orders SET total = 0 -- WHERE id = 1',
     'ALTER TABLE orders DROP COLUMN note',
     'WITH gone AS (DELETE FROM orders RETURNING *) SELECT * FROM gone',
+    'WITH gone AS (DELETE FROM orders RETURNING *) SELECT * FROM gone WHERE id = 1',
+    'WITH some AS (SELECT 1 WHERE true) UPDATE orders SET total = 0',
+    'UPDATE orders SET total = (SELECT 1 WHERE true)',
+    'EXPLAIN (ANALYZE, BUFFERS) DELETE FROM orders',
+    'EXPLAIN ANALYZE UPDATE orders SET total = 0',
   ])('is said of %s', (sql) => expect(of(sql)).not.toBeNull())
   it.each([
     'SELECT 1',
     'DELETE FROM orders WHERE id = 1',
     'UPDATE orders SET note = NULL WHERE id = 1',
     "INSERT INTO notes VALUES ('DROP TABLE orders')",
+    'INSERT INTO orders VALUES (1) ON CONFLICT (id) DO UPDATE SET total = 0',
+    'SELECT * FROM orders FOR UPDATE',
+    'EXPLAIN DELETE FROM orders',
+    'WITH some AS (SELECT 1) UPDATE orders SET total = 0 WHERE id IN (SELECT * FROM some)',
+    'CREATE TRIGGER t AFTER INSERT OR UPDATE ON orders EXECUTE FUNCTION f()',
     'ALTER TABLE orders ALTER COLUMN note DROP NOT NULL',
   ])('is not said of %s', (sql) => expect(of(sql)).toBeNull())
 })

@@ -98,10 +98,27 @@ export function destroys(statement: Statement): string | null {
   if (/^TRUNCATE\b/.test(words)) return 'deletes every row'
   if (/^ALTER TABLE\b.*\bDROP\b(?! (NOT NULL|DEFAULT|CONSTRAINT|IDENTITY|EXPRESSION))/.test(words))
     return 'drops a column with its values'
-  const change = /(?:^|\( ?)(DELETE FROM|UPDATE)\b/.exec(words)
-  if (change && !/\bWHERE\b/.test(words.slice(change.index)))
+  // In front of what changes rows may stand only EXPLAIN, which runs it with ANALYZE, and what WITH names.
+  const begins = /^EXPLAIN\b(?=.*\bANALY[SZ]E\b).*?\b(?=DELETE FROM\b|UPDATE\b)/.exec(words)?.[0].length ?? 0
+  const changes = /^WITH\b/.test(words) ? /[()] ?(DELETE FROM|UPDATE)\b/g : /^(DELETE FROM|UPDATE)\b/g
+  for (const change of words.slice(begins).matchAll(changes)) {
+    if (/\bWHERE\b/.test(outside(words.slice(begins + change.index + (change[0].length - (change[1] ?? '').length)))))
+      continue
     return change[1] === 'UPDATE' ? 'changes every row: it has no WHERE' : 'deletes every row: it has no WHERE'
+  }
   return null
+}
+
+/** What stands outside of parentheses, up to one that closes what was opened before. */
+function outside(words: string): string {
+  let depth = 0
+  let out = ''
+  for (const char of words) {
+    if (char === '(') depth++
+    else if (char === ')' && --depth < 0) break
+    else if (depth === 0) out += char
+  }
+  return out
 }
 
 /** Whether a statement can do no more than read, as far as its first word tells. The server decides. */

@@ -45,7 +45,9 @@ export type Operator =
 export type Filter = { column: string; operator: Operator; value: string }
 export type Sort = { column: string; down: boolean }
 
+/** How many rows are read first, and how many at a time afterwards. */
 export const pageRows = 200
+export const nextRows = 2000
 
 export function qualified(t: Pick<Table, 'schema' | 'name'>): string {
   return `${identifier(t.schema)}.${identifier(t.name)}`
@@ -116,7 +118,14 @@ function whereOf(conditions: string[]): string[] {
  * A page of a table. Its first columns are hidden: those that tell where the row stands, and those that are sorted by; then come
  * the table's own. last are the hidden values of the row before; null for the first page.
  */
-export function pageSQL(t: Table, filters: Filter[], sorts: Sort[], last: Value[] | null, skip: number): string {
+export function pageSQL(
+  t: Table,
+  filters: Filter[],
+  sorts: Sort[],
+  last: Value[] | null,
+  skip: number,
+  most = pageRows,
+): string {
   const places = placeOf(t)
   const hidden = [...places, ...sorts.map((s) => identifier(s.column))]
   const conditions = filters.map(condition)
@@ -127,7 +136,7 @@ export function pageSQL(t: Table, filters: Filter[], sorts: Sort[], last: Value[
     `FROM ${qualified(t)}`,
     ...whereOf(conditions),
     ...orderOf(t, sorts),
-    `LIMIT ${pageRows}`,
+    `LIMIT ${most}`,
     ...(!keyset && skip > 0 ? [`OFFSET ${skip}`] : []),
   ].join('\n')
 }

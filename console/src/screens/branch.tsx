@@ -72,6 +72,9 @@ export function BranchScreen() {
         <PartLink branch={branch} to="/projects/$project/branches/$branch/data">
           My data
         </PartLink>
+        <PartLink branch={branch} to="/projects/$project/branches/$branch/structure">
+          Structure
+        </PartLink>
         <PartLink branch={branch} to="/projects/$project/branches/$branch/sql">
           SQL
         </PartLink>

@@ -1,4 +1,5 @@
 import { useInfiniteQuery, useQuery, useQueryClient } from '@tanstack/react-query'
+import { getRouteApi, Link } from '@tanstack/react-router'
 import { Lock, Pencil, Plus, Table2, Trash2 } from 'lucide-react'
 import { type ReactNode, useCallback, useEffect, useMemo, useState } from 'react'
 import { toast } from 'sonner'
@@ -12,9 +13,11 @@ import {
   editsOf,
   exportSQL,
   hiddenColumns,
+  nextRows,
   pageRows,
   pageSQL,
   placeColumns,
+  qualified,
   readTable,
   type Table,
   type Value,
@@ -35,6 +38,7 @@ import { useStaged } from './data-staged'
 import { type Editing, ValueDialog } from './data-value'
 import { ColumnsMenu, plainView, type View, ViewsMenu } from './data-views'
 
+const route = getRouteApi('/inside/projects/$project/branches/$branch/data')
 const editFor = 15 * 60 * 1000
 const whereOf = (b: Branch) => ({ project: b.project, branch: b.name })
 export const nameOf = (t: Pick<Table, 'schema' | 'name'>) => (t.schema === 'public' ? t.name : `${t.schema}.${t.name}`)
@@ -54,11 +58,12 @@ export function useTables(branch: Branch) {
 /** The rows of a branch's tables. */
 export function BranchData() {
   const branch = useBranch()
-  const [chosen, setChosen] = useState<string | null>(null)
+  const { table: chosen } = route.useSearch()
+  const navigate = route.useNavigate()
   const { data: tables, error } = useTables(branch)
   if (error) return <ErrorNotice error={error} />
   if (!tables) return <Skeleton className="h-96" />
-  const table = tables.find((t) => nameOf(t) === chosen) ?? tables[0]
+  const table = tables.find((t) => qualified(t) === chosen) ?? tables[0]
   if (!table)
     return (
       <Panel>
@@ -69,16 +74,24 @@ export function BranchData() {
     )
   return (
     <Panel className="flex flex-col">
-      <div className="border-line border-b p-2">
+      <div className="flex flex-wrap items-center gap-2 border-line border-b p-2">
         <Select
           aria-label="Table"
-          value={nameOf(table)}
-          onValueChange={setChosen}
+          value={qualified(table)}
+          onValueChange={(to) => navigate({ search: { table: to }, replace: true })}
           className="w-64 max-w-full"
-          options={tables.map((t) => ({ value: nameOf(t), label: nameOf(t) }))}
+          options={tables.map((t) => ({ value: qualified(t), label: nameOf(t) }))}
         />
+        <Link
+          to="/projects/$project/branches/$branch/structure"
+          params={whereOf(branch)}
+          search={{ table: qualified(table) }}
+          className="px-2 text-accent text-sm hover:underline"
+        >
+          Its structure
+        </Link>
       </div>
-      <TableRows key={nameOf(table)} branch={branch} table={table} />
+      <TableRows key={qualified(table)} branch={branch} table={table} />
     </Panel>
   )
 }
@@ -110,13 +123,16 @@ function useRows(branch: Branch, table: Table, view: View) {
     queryKey: ['rows', branch.id, table.schema, table.name, view.filters, view.sorts],
     initialPageParam: { last: null as Row | null, skip: 0 },
     queryFn: async ({ pageParam, signal }) => {
-      const sql = pageSQL(table, view.filters, view.sorts, pageParam.last, pageParam.skip)
-      const [result] = await ask(whereOf(branch), { sql, max_rows: pageRows }, signal)
-      return { rows: rowsOf(result), cut: result?.truncated ?? false }
+      // The first rows come at once; who goes on gets more at a time.
+      const most = pageParam.last ? nextRows : pageRows
+      const sql = pageSQL(table, view.filters, view.sorts, pageParam.last, pageParam.skip, most)
+      const [result] = await ask(whereOf(branch), { sql, max_rows: most }, signal)
+      const rows = rowsOf(result)
+      return { rows, more: rows.length === most || (result?.truncated ?? false) }
     },
     getNextPageParam: (last, all) => {
       const end = last.rows.at(-1)
-      if (!end || (last.rows.length < pageRows && !last.cut)) return undefined
+      if (!end || !last.more) return undefined
       return { last: end.slice(0, skip), skip: all.reduce((sum, p) => sum + p.rows.length, 0) }
     },
     staleTime: Number.POSITIVE_INFINITY,

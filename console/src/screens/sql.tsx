@@ -13,6 +13,7 @@ import { Ago, Empty, ErrorNotice, Panel, Skeleton } from '@/ui/pieces'
 import type { Chosen } from '@/ui/sql-editor'
 import { useBranch } from './branch'
 import { Results } from './sql-results'
+import { SavedMenu } from './sql-saved'
 import { useNames, useRunner, type Wish } from './sql-state'
 
 const SQLEditor = lazy(() => import('@/ui/sql-editor'))
@@ -54,15 +55,16 @@ export function BranchSQL() {
     setPast([{ sql: one.sql, at: new Date().toISOString() }, ...past.filter((p) => p.sql !== one.sql)].slice(0, kept))
     run(one)
   }
-  const start = (sql: string) => {
+  const start = (sql: string, reads = false) => {
     if (doing !== '' || sql.trim() === '') return
-    const one = wish(sql)
+    const one = reads ? { ...wish(sql), write: false } : wish(sql)
     if (one.write && losses(sql).length > 0) setAsking(one)
     else begin(one)
   }
   const explain = (analyze: boolean) => {
     const first = statements(chosen.text)[0]
-    if (first) start(`EXPLAIN (FORMAT JSON${analyze ? ', ANALYZE, BUFFERS' : ''}) ${first.text}`)
+    // Analyzing runs it: what changes something after all is refused.
+    if (first) start(`EXPLAIN (FORMAT JSON${analyze ? ', ANALYZE, BUFFERS' : ''}) ${first.text}`, true)
   }
   const first: Statement | undefined = statements(chosen.text)[0]
 
@@ -117,6 +119,7 @@ export function BranchSQL() {
           />
         )}
         <PastMenu past={past} onChoose={setText} />
+        <SavedMenu project={branch.project} sql={chosen.text} onChoose={setText} />
         <span className="ml-auto">
           {moment !== null ? (
             <span className="text-muted text-xs">Reads a copy of that moment; nothing can change.</span>

@@ -2,7 +2,7 @@
 // moment of the past can be asked.
 const evil = `<img src=x onerror="window.pwned=1">`
 
-export default async function ({ open, check }) {
+export default async function ({ open, check, until }) {
   const page = await open({})
   await page.goto('/projects/shop/branches/development/sql')
   const editor = page.getByRole('textbox', { name: 'SQL for development' })
@@ -73,6 +73,41 @@ export default async function ({ open, check }) {
   await run.click()
   await page.getByRole('button', { name: 'Cancel', exact: true }).click()
   await page.getByRole('alert').getByText('canceling statement').waitFor()
+
+  // Names are completed from the schema; a query is kept on the server.
+  await page.reload()
+  await write('SELECT count(*) AS kept FROM console_s')
+  const option = page.getByRole('option', { name: 'console_sql' })
+  await until('the name is completed', async () => {
+    // What is chosen at once after the list came up is taken for a slip.
+    if ((await option.count()) === 0) await page.keyboard.press('Control+Space')
+    else await option.click({ timeout: 1000 }).catch(() => {})
+    return (await editor.innerText()).includes('console_sql')
+  })
+  await page.getByRole('button', { name: 'Saved' }).click()
+  await page.getByRole('menuitem', { name: 'Keep this query…' }).click()
+  const naming = page.getByRole('dialog', { name: 'Keep this query' })
+  await naming.getByLabel('Name').fill(evil)
+  await naming.getByRole('button', { name: 'Keep' }).click()
+  await naming.waitFor({ state: 'detached' })
+  const other = await open({})
+  await other.goto('/projects/shop/branches/development/sql')
+  await other.getByRole('textbox', { name: 'SQL for development' }).waitFor()
+  await other.getByRole('button', { name: 'Saved' }).click()
+  await other.getByRole('menuitem', { name: evil, exact: true }).click()
+  await other.getByRole('textbox', { name: 'SQL for development' }).getByText('FROM console_sql').waitFor()
+  await other.getByRole('button', { name: 'Run', exact: true }).click()
+  await other.getByRole('columnheader', { name: 'kept' }).waitFor()
+  await other.getByRole('button', { name: 'Saved' }).click()
+  await other.getByRole('menuitem', { name: `Forget ${evil}` }).click()
+  await other.getByRole('button', { name: 'Saved' }).click()
+  await other.getByRole('menuitem', { name: evil, exact: true }).waitFor({ state: 'detached' })
+
+  // What analyzing would change is refused.
+  await write('WITH gone AS (DELETE FROM console_sql RETURNING *) SELECT * FROM gone')
+  await page.getByRole('button', { name: 'Explain' }).click()
+  await page.getByRole('menuitem', { name: 'Analyze' }).click()
+  await page.getByRole('alert').getByText(/read-only transaction/).waitFor()
 
   await page.goto('/projects/shop/branches/production/sql')
   await page.getByRole('button', { name: 'Read-only' }).waitFor()
