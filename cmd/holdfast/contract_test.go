@@ -327,11 +327,58 @@ func contractProbes(t *testing.T, s *serving) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if status, body := get(api.MetricsPath, strings.TrimSpace(string(token))); status != 200 || !strings.Contains(body, `holdfast_http_requests_total{route="GET /api/v1/projects",status="200"}`) || !regexp.MustCompile(`holdfast_gateway_entered_total [1-9]`).MatchString(body) {
-		t.Errorf("metrics: %d %s", status, body)
+	status, body := get(api.MetricsPath, strings.TrimSpace(string(token)))
+	for _, want := range []string{`holdfast_http_requests_total{route="GET /api/v1/projects",status="200"} [1-9]`, `holdfast_gateway_entered_total [1-9]`,
+		`holdfast_last_successful_backup_timestamp_seconds{branch="production",project="shop"} 0`, `holdfast_last_verified_timestamp_seconds{branch="production",project="shop"} 0`,
+		`holdfast_wal_archive_lag_seconds{branch="development",project="shop"} `, `holdfast_branch_awake{branch="development",project="shop"} [01]`,
+		`holdfast_branch_sessions{branch="production",project="shop"} `, `holdfast_wake_seconds_count{branch="development",project="shop"} [1-9]`,
+		`holdfast_jobs{kind="create_project",state="succeeded"} [1-9]`, `holdfast_alerts_firing{branch="",condition="wal_gap",project="",severity="critical"} 0`} {
+		if status != 200 || !regexp.MustCompile(`(?m)^`+strings.NewReplacer("{", `\{`, "}", `\}`).Replace(want)).MatchString(body) {
+			t.Errorf("metrics: %d without %s in\n%s", status, want, body)
+		}
 	}
-	if status, _ := get(api.MetricsPath, "hf_wrong"); status != 401 {
+	contractDashboard(t, body)
+	// The metrics name every project: reading one project is not enough, and who may read the metrics may read nothing else.
+	for _, c := range []struct {
+		ask     api.NewToken
+		metrics int
+	}{
+		{api.NewToken{Name: "prometheus", Kind: "metrics", Right: "read"}, 200},
+		{api.NewToken{Name: "reader of all", Kind: "user", Right: "read"}, 403},
+		{api.NewToken{Name: "admin of one", Kind: "user", Project: "shop", Right: "admin"}, 403},
+		{api.NewToken{Name: "agent of one", Kind: "agent", Project: "shop", Right: "write"}, 403},
+	} {
+		made, err := s.CreateToken(t.Context(), c.ask)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if status, _ := get(api.MetricsPath, made.Secret); status != c.metrics {
+			t.Errorf("metrics for %s: %d, want %d", c.ask.Name, status, c.metrics)
+		}
+		if status, body := get("/api/v1/projects", made.Secret); c.ask.Kind == "metrics" && strings.Contains(body, "shop") {
+			t.Errorf("a metrics token sees projects: %d %s", status, body)
+		}
+	}
+	if status, _ = get(api.MetricsPath, "hf_wrong"); status != 401 {
 		t.Errorf("metrics with a wrong token: %d", status)
+	}
+}
+
+// contractDashboard checks that a server tells every metric that the dashboard in docs asks for.
+func contractDashboard(t *testing.T, metrics string) {
+	raw, err := os.ReadFile("../../docs/grafana-dashboard.json")
+	if err != nil || !json.Valid(raw) {
+		t.Fatalf("the dashboard is not JSON: %v", err)
+	}
+	asked := regexp.MustCompile(`holdfast_[a-z_]+`).FindAllString(string(raw), -1)
+	if len(asked) < 20 {
+		t.Errorf("the dashboard asks for %v only", asked)
+	}
+	for _, name := range asked {
+		family := regexp.MustCompile(`_(bucket|count|sum)$`).ReplaceAllString(name, "")
+		if !strings.Contains(metrics, "# TYPE "+family+" ") {
+			t.Errorf("the dashboard asks for %s, which nobody tells", name)
+		}
 	}
 }
 

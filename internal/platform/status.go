@@ -185,9 +185,6 @@ func (p *Platform) Measures(ctx context.Context, who holdfast.Principal) (Measur
 	return m, err
 }
 
-// CheckMetrics refuses who may not read the metrics.
-func (p *Platform) CheckMetrics(who holdfast.Principal) error { return checkMetrics(who) }
-
 // WakeBuckets are the bounds of the histogram of wakes, in seconds.
 func WakeBuckets() []float64 { return []float64{.1, .25, .5, 1, 2, 4, 8, 15, 30, 60} }
 

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/holdfast/holdfast/internal/api"
 )
@@ -29,7 +28,7 @@ func (s *Server) mountHealth() {
 		}
 		plain(w, http.StatusOK, "ready\n")
 	})
-	s.mux.Handle("GET "+api.MetricsPath, s.requireToken(promhttp.HandlerFor(s.config.Metrics, promhttp.HandlerOpts{})))
+	s.mux.Handle("GET "+api.MetricsPath, s.requireToken(http.HandlerFunc(s.serveMetrics)))
 	s.mux.HandleFunc("/api/", s.unknownRoute)
 	if _, console := s.config.Mounts["/"]; !console {
 		s.mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
