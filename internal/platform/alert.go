@@ -1,6 +1,7 @@
 package platform
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,14 +31,16 @@ type alerts struct {
 
 	mu          sync.Mutex
 	history     map[holdfast.BranchID]map[history.AlertKind]string // what the archives complain of now
-	events      []finding                                          // what happened since the last look
+	events      []happening                                        // what happened since the last look
 	missing     []finding                                          // what the last inspection of the locations found
 	unsure      map[keyOfAlert]bool                                // where it found nothing out
 	inspected   time.Time
 	forgot      time.Time
 	checked     time.Time // when a look was last complete
 	certificate func() (time.Time, error)
-	beats       map[holdfast.ChannelID]time.Time
+
+	beating sync.Mutex // held while hearts beat
+	beats   map[holdfast.ChannelID]time.Time
 }
 
 // keyOfAlert tells alerts apart: at most one of each key is firing.
@@ -56,6 +59,12 @@ func keyOf(a holdfast.Alert) keyOfAlert {
 type finding struct {
 	keyOfAlert
 	place, message, hint string
+}
+
+// happening is a finding that happens once, and when it did.
+type happening struct {
+	finding
+	at time.Time
 }
 
 func newAlerts(now time.Time) *alerts {
@@ -155,7 +164,7 @@ func (p *Platform) settleAlerts(ctx context.Context, l *outlook, found []finding
 			if is {
 				err = tx.UpdateAlert(a)
 			} else {
-				a.ID, a.Condition, a.Severity, a.FiredAt = holdfast.AlertID(newID("alt")), f.condition, f.condition.Severity(), l.now
+				a.ID, a.Condition, a.Severity, a.FiredAt = holdfast.AlertID(newID("alt")), f.condition, f.condition.Severity(), cmp.Or(l.since[f.keyOfAlert], l.now)
 				a.ProjectID, a.BranchID, a.Subject = f.project, f.branch, f.subject
 				err = tx.InsertAlert(a)
 				fired = append(fired, a)

@@ -24,7 +24,8 @@ type outlook struct {
 	firing   []holdfast.Alert
 	over     map[holdfast.AlertID]bool // of those, what is resolved
 	samples  map[holdfast.BranchID]sample
-	unsure   map[keyOfAlert]bool // what could not be found out; without a subject: of every subject
+	since    map[keyOfAlert]time.Time // when what happened since the last look did
+	unsure   map[keyOfAlert]bool      // what could not be found out; without a subject: of every subject
 }
 
 // finders are the conditions: each says where its own hold now.
@@ -35,7 +36,7 @@ func (p *Platform) finders() []func(context.Context, *outlook) []finding {
 
 // look reads what the conditions are judged by.
 func (p *Platform) look(ctx context.Context) (*outlook, error) {
-	l := &outlook{now: p.now().UTC(), projects: map[holdfast.ProjectID]store.Project{}, unsure: map[keyOfAlert]bool{}, over: map[holdfast.AlertID]bool{}}
+	l := &outlook{now: p.now().UTC(), projects: map[holdfast.ProjectID]store.Project{}, since: map[keyOfAlert]time.Time{}, unsure: map[keyOfAlert]bool{}, over: map[holdfast.AlertID]bool{}}
 	err := p.store.View(ctx, func(tx *store.Tx) (err error) {
 		if l.settings, err = readAlertSettings(tx); err != nil {
 			return err
@@ -107,7 +108,8 @@ func (p *Platform) findAll(ctx context.Context, l *outlook) (found []finding, ev
 	for _, f := range p.alerts.events {
 		if b, alive := l.branch(f.branch); alive {
 			f.project, f.place = b.ProjectID, b.Ref().String()
-			found = append(found, f)
+			found = append(found, f.finding)
+			l.since[f.keyOfAlert] = f.at
 		}
 	}
 	return found, len(p.alerts.events)
@@ -196,6 +198,7 @@ const damagedObject = "objects"
 // historyAlert is told of what is wrong with a branch's history.
 func (p *Platform) historyAlert(a history.Alert) {
 	defer nudge(p.alerts.poke)
+	now := p.now().UTC() // before the base backup that mends it begins
 	p.alerts.mu.Lock()
 	defer p.alerts.mu.Unlock()
 	if a.Cleared {
@@ -210,7 +213,7 @@ func (p *Platform) historyAlert(a history.Alert) {
 			}
 		})
 	}
-	event := finding{keyOfAlert: keyOfAlert{branch: a.Branch}, message: a.Message}
+	event := happening{finding{keyOfAlert: keyOfAlert{branch: a.Branch}, message: a.Message}, now}
 	switch a.Kind {
 	case history.BaseNeeded: // as for every new branch
 		return

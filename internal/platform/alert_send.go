@@ -137,11 +137,14 @@ func (p *Platform) beat(ctx context.Context) (next time.Duration, err error) {
 	if err != nil {
 		return alertTick, err
 	}
+	p.alerts.beating.Lock()
+	defer p.alerts.beating.Unlock()
 	now := p.now()
 	p.alerts.mu.Lock()
 	looked := now.Sub(p.alerts.checked) < 4*alertTick
 	p.alerts.mu.Unlock()
 	next = alertTick
+	var wg sync.WaitGroup
 	for _, c := range channels {
 		if c.Kind != holdfast.Heartbeat {
 			continue
@@ -155,10 +158,13 @@ func (p *Platform) beat(ctx context.Context) (next time.Duration, err error) {
 		}
 		p.alerts.beats[c.ID] = now
 		next = min(next, c.Every)
-		if err := p.noteChannel(ctx, c, p.notify.Beat(ctx, c.Channel, c.Secret)); err != nil {
-			return next, err
-		}
+		wg.Go(func() { // one that is slow keeps no other waiting
+			if err := p.noteChannel(ctx, c, p.notify.Beat(ctx, c.Channel, c.Secret)); err != nil && ctx.Err() == nil {
+				p.log.Warn("write down what became of a heartbeat", "channel", c.Name, "err", err)
+			}
+		})
 	}
+	wg.Wait()
 	return next, nil
 }
 

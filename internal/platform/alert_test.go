@@ -93,7 +93,13 @@ func (r *receiver) set(change func()) {
 // watched is a platform that may reach this machine and tells a receiver of everything.
 func watched(t *testing.T) (home, *Platform, *receiver) {
 	t.Helper()
+	return watchedAt(t, nil)
+}
+
+func watchedAt(t *testing.T, now func() time.Time) (home, *Platform, *receiver) {
+	t.Helper()
 	h := newHome(t)
+	h.now = now
 	h.notify = notify.New(egress.Guard{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
 	p := h.open(t)
 	r := newReceiver(t)
@@ -114,7 +120,7 @@ func (r *receiver) hook(t *testing.T, p *Platform) {
 func strict(t *testing.T, p *Platform, change func(*holdfast.AlertSettings)) {
 	t.Helper()
 	s := holdfast.DefaultAlertSettings()
-	s.DiskFree = 0
+	s.DiskFree, s.RemindAfter = 0, 0
 	change(&s)
 	if err := p.SetAlertSettings(t.Context(), admin, s); err != nil {
 		t.Fatal(err)
