@@ -84,12 +84,13 @@ func (p *Platform) sendQueue(ctx context.Context, c store.Channel, queue []store
 			return max(wait, time.Second)
 		}
 		sent := p.notify.Send(ctx, c.Channel, c.Secret, n.Notice)
-		if ctx.Err() != nil {
+		if sent != nil && ctx.Err() != nil {
 			return alertTick
 		}
 		retry := firstRetry << min(n.Attempts, 16)
 		retry = min(retry, longestWait)
 		giveUp := sent != nil && now.Sub(n.CreatedAt) > giveUpAfter
+		ctx := context.WithoutCancel(ctx) // what arrived is not sent again because this program stops meanwhile
 		err := p.store.Update(ctx, func(tx *store.Tx) error {
 			if sent == nil || giveUp {
 				return tx.DeleteNotice(n.Seq)

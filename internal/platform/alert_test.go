@@ -69,7 +69,9 @@ func (r *receiver) serve(w http.ResponseWriter, req *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
-	r.notices = append(r.notices, n)
+	if !slices.ContainsFunc(r.notices, func(o holdfast.Notice) bool { return o.ID == n.ID }) { // the sender may have stopped before it read our answer
+		r.notices = append(r.notices, n)
+	}
 }
 
 // heard lists the events that arrived about a condition.
