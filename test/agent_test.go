@@ -129,6 +129,7 @@ func TestAnAgentWorksOnDevelopment(t *testing.T) {
 		t.Fatalf("%d rows are left", n)
 	}
 	mustUse(t, overPipes, "create_preview", map[string]any{"name": development.Project + "/try", "from": production.String(), "schema_only": true})
+	mustUse(t, overPipes, "reset_preview", map[string]any{"branch": development.Project + "/try"})
 	mustUse(t, overPipes, "delete_preview", map[string]any{"branch": development.Project + "/try"})
 	if got := mustUse(t, overHTTP, "propose_publish", map[string]any{"project": development.Project}); !strings.Contains(got, "spoiled") {
 		t.Errorf("plan: %.400s", got)

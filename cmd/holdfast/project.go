@@ -14,7 +14,7 @@ import (
 func (c *cli) projectCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "project", Aliases: []string{"projects"}, Short: "Create, see and remove projects",
 		Example: "  holdfast project create shop\n  holdfast project list"}
-	cmd.AddCommand(c.projectCreateCommand(), c.projectListCommand(), c.projectShowCommand(), c.projectDeleteCommand())
+	cmd.AddCommand(c.projectCreateCommand(), c.projectListCommand(), c.projectShowCommand(), c.projectAgentsCommand(), c.projectDeleteCommand())
 	return cmd
 }
 

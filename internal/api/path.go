@@ -140,6 +140,9 @@ const (
 	ExportFolderPath = ProjectPath + "/export-folder"
 	ProofHooksPath   = ProjectPath + "/proof-hooks"
 
+	// AgentSettingsPath is what a project's agents may do beyond development and previews.
+	AgentSettingsPath = ProjectPath + "/agents"
+
 	JobsPath      = Prefix + "/jobs"
 	JobPath       = JobsPath + "/{id}"
 	JobLogPath    = JobPath + "/log"

@@ -26,6 +26,20 @@ func (f *Fleet) PutBackupRole(ctx context.Context, id holdfast.BranchID, passwor
 	return postgres.BackupRole, f.maintain(ctx, id, func(conn *Conn) error { return postgres.PutBackupRole(ctx, conn.Conn, verifier, database) })
 }
 
+// PutAgentRole makes the role that agents read as, with that password, lets it read the branch's database, and returns its name. It wakes the branch.
+func (f *Fleet) PutAgentRole(ctx context.Context, id holdfast.BranchID, password, database string) (role string, err error) {
+	verifier, err := postgres.NewVerifier(password)
+	if err != nil {
+		return "", err
+	}
+	conn, err := f.Admin(ctx, id, database)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	return postgres.AgentRole, postgres.PutAgentRole(ctx, conn.Conn, verifier, database)
+}
+
 // MakeDatabase makes an empty database beside a branch's own, in place of one that an earlier attempt left. It wakes the branch.
 func (f *Fleet) MakeDatabase(ctx context.Context, id holdfast.BranchID, name, owner string) error {
 	return f.maintain(ctx, id, func(conn *Conn) error {

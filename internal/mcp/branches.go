@@ -50,6 +50,14 @@ func (d *door) openBranches(s *sdk.Server) {
 		return map[string]any{"url": c.URL, "host": c.Host, "port": c.Port, "user": c.User, "password": c.Password, "database": c.Database, "sslmode": c.SSLMode}, err
 	})
 	tool(d, s, "create_preview", "Create a preview branch: a copy of a branch that expires. A copy of production has to be masked or without rows.", false, d.createPreview)
+	tool(d, s, "reset_preview", "Give a preview branch the data that its parent has now. It keeps its name and credentials; what it had is kept for seven days.", false, func(ctx context.Context, in branchInput) (any, error) {
+		ref, err := holdfast.ParseBranchRef(in.Branch)
+		if err != nil {
+			return nil, err
+		}
+		j, err := d.platform.ResetBranch(ctx, d.who, ref)
+		return d.follow(ctx, j, err)
+	})
 	tool(d, s, "delete_preview", "Delete a preview branch.", false, func(ctx context.Context, in branchInput) (any, error) {
 		ref, err := holdfast.ParseBranchRef(in.Branch)
 		if err != nil {

@@ -40,7 +40,7 @@ type result struct {
 
 func (d *door) openSQL(s *sdk.Server) {
 	tool(d, s, "run_sql", "Run SQL on a branch, as its owner. Read-only unless write is true; values are PostgreSQL's text. A checkpoint of development is made before a write, "+
-		"at most one a minute, so that restore can undo it.", false, d.runSQL)
+		"at most one a minute, so that restore can undo it. Where the project allows it, production can be read, as a role that can only select.", false, d.runSQL)
 	tool(d, s, "describe_schema", "The schema of a branch as DDL (pg_dump --schema-only).", true, d.describeSchema)
 	tool(d, s, "explain", "The plan of a query as PostgreSQL makes it; with analyze it is run, in a read-only transaction.", true, d.explain)
 	tool(d, s, "slow_queries", "The statements that took most time in a branch, with their calls and times (pg_stat_statements).", true, func(ctx context.Context, in struct {

@@ -104,6 +104,11 @@ func checkQuery(who holdfast.Principal, b store.Branch, write bool) error {
 	return checkBranch(who, b, holdfast.MayWrite)
 }
 
+// mayReadAsAgent says whether an agent may run a query on production as the role for that: it only reads, and an admin has allowed it for the project.
+func mayReadAsAgent(who holdfast.Principal, b store.Branch, write bool, s AgentSettings) bool {
+	return who.Kind == holdfast.AgentToken && b.Environment == holdfast.Production && s.ReadProduction && !write && who.RightOn(b.ProjectID).Includes(holdfast.MayRead)
+}
+
 // checkEdit refuses who may not edit rows of a branch by hand: it takes the right to write them, and on production to have asked for it lately
 // (open), so that nobody does it in passing.
 func checkEdit(who holdfast.Principal, b store.Branch, open bool) error {

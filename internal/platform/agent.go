@@ -14,6 +14,7 @@ import (
 
 // agents is what the platform remembers of agents at work.
 type agents struct {
+	entering sync.Mutex // held while one logs in to production: the password of its role is made for that
 	mu       sync.Mutex
 	refusals map[string]time.Time                // when an attempt was last recorded
 	saved    map[holdfast.BranchID]time.Time     // when a branch last got a checkpoint before an agent's write

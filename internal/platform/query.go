@@ -31,6 +31,7 @@ type Query struct {
 	MaxBytes int    // of values, over all results
 	Timeout  time.Duration
 
+	asAgent    bool // on production, as the role that can only read
 	everything bool // no bound on rows and bytes: they are streamed
 }
 
@@ -119,7 +120,10 @@ func (p *Platform) RunQuery(ctx context.Context, who holdfast.Principal, ref hol
 	if err != nil {
 		return err
 	}
-	if err := checkQuery(who, b, q.Write); err != nil {
+	if q.asAgent, err = p.agentReads(ctx, who, b, &q); err == nil && !q.asAgent {
+		err = checkQuery(who, b, q.Write)
+	}
+	if err != nil {
 		return err
 	}
 	if err := q.complete(); err != nil {
@@ -147,14 +151,18 @@ func (p *Platform) RunQuery(ctx context.Context, who holdfast.Principal, ref hol
 			kinds = append(kinds, s.Command())
 		}
 	}
-	if err := p.recordAlone(ctx, who, "sql.run", ref.String(), map[string]any{"query": q.ID, "write": q.Write, "statements": kinds}); err != nil {
+	if err := p.recordAlone(ctx, who, "sql.run", ref.String(), map[string]any{"query": q.ID, "write": q.Write, "statements": kinds, "read_only_role": q.asAgent}); err != nil {
 		return err
 	}
 	return p.runQuery(ctx, b, q, running, begin, each)
 }
 
 func (p *Platform) runQuery(ctx context.Context, b store.Branch, q Query, running *query, begin func(id string) error, each func(QueryEvent) error) error {
-	conn, err := p.ownerConn(ctx, b)
+	open := p.ownerConn
+	if q.asAgent {
+		open = p.agentConn
+	}
+	conn, err := open(ctx, b)
 	if err != nil {
 		return err
 	}

@@ -136,7 +136,7 @@ func (p *Platform) dump(ctx context.Context, b store.Branch, choose ...string) (
 	if out.cut > 0 {
 		return "", &holdfast.Error{Kind: holdfast.TooMany, Message: fmt.Sprintf("the structure of %s takes more than %d MiB of text", b.Ref(), maxDump>>20)}
 	}
-	return out.String(), nil
+	return schema.WithoutAgents(out.String()), nil
 }
 
 // boundedBuffer keeps the first bytes of what is written to it and counts the rest.

@@ -130,7 +130,7 @@ type Login struct {
 }
 
 // Logins reads every role that may log in with a password under SCRAM-SHA-256. Superusers are not among them: they do not
-// enter with a password; nor is BackupRole, which is ours. conn is the administrator's.
+// enter with a password; nor are BackupRole and AgentRole, which are ours. conn is the administrator's.
 func Logins(ctx context.Context, conn *pgx.Conn) ([]Login, error) {
 	return readLogins(ctx, conn, "")
 }
@@ -148,7 +148,7 @@ func readLogins(ctx context.Context, conn *pgx.Conn, condition string, args ...a
 	// A role that was valid until the beginning of time never was.
 	rows, err := conn.Query(ctx, `SELECT rolname, rolpassword, CASE WHEN isfinite(rolvaliduntil) THEN rolvaliduntil END, rolconnlimit
 		FROM pg_catalog.pg_authid WHERE rolcanlogin AND NOT rolsuper AND rolpassword LIKE 'SCRAM-SHA-256$%'
-		AND rolvaliduntil IS DISTINCT FROM '-infinity' AND rolname <> '`+BackupRole+`'`+condition+` ORDER BY rolname`, args...)
+		AND rolvaliduntil IS DISTINCT FROM '-infinity' AND rolname NOT IN ('`+BackupRole+`', '`+AgentRole+`')`+condition+` ORDER BY rolname`, args...)
 	if err != nil {
 		return nil, fmt.Errorf("read the roles' verifiers: %w", err)
 	}

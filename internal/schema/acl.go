@@ -3,9 +3,18 @@ package schema
 import (
 	"cmp"
 	"encoding/json"
+	"regexp"
 	"slices"
 	"strings"
 )
+
+// agentRole is the role that agents read production as.
+const agentRole = "holdfast_agent"
+
+// WithoutAgents leaves out of a structure as pg_dump writes it what agents were granted to read.
+func WithoutAgents(dump string) string { return agentGrants.ReplaceAllString(dump, "") }
+
+var agentGrants = regexp.MustCompile(`(?m)^GRANT [A-Z]+ ON [^;\n]* TO ` + agentRole + `;\n`)
 
 // grant is one privilege that somebody has on an object.
 type grant struct {

@@ -176,7 +176,7 @@ func (r *reader) add(o *Object, attrs []byte) error {
 			if err := json.Unmarshal(raw, &items); err != nil {
 				return err
 			}
-			o.Attrs[k] = canonicalACL(items)
+			o.Attrs[k] = canonicalACL(slices.DeleteFunc(items, ours))
 		case raw[0] == '"':
 			var text string
 			if err := json.Unmarshal(raw, &text); err != nil {
@@ -192,6 +192,9 @@ func (r *reader) add(o *Object, attrs []byte) error {
 }
 
 // canonicalACL sorts the entries: their order says nothing.
+// ours says whether an item of an ACL is about the role that agents read production as. The product gives and takes its rights; they are no part of a structure.
+func ours(item string) bool { return strings.HasPrefix(item, agentRole+"=") }
+
 func canonicalACL(items []string) string {
 	slices.Sort(items)
 	text, _ := json.Marshal(items) // strings always encode

@@ -129,6 +129,7 @@ func (s *Server) routes() {
 	s.projectRoutes()
 	s.removalRoutes()
 	s.monitoringRoutes()
+	s.agentRoutes()
 	s.branchRoutes()
 	s.previewRoutes()
 	s.historyRoutes()

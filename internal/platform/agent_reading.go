@@ -1,0 +1,100 @@
+package platform
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/fleet"
+	"github.com/holdfast/holdfast/internal/store"
+)
+
+// AgentSettings say what a project's agents may do beyond development and previews.
+type AgentSettings struct {
+	ReadProduction   bool          `json:"read_production"`   // run queries on production, as a role that can only select
+	StatementTimeout time.Duration `json:"statement_timeout"` // of such a query; zero: DefaultAgentTimeout
+}
+
+// Bounds of an agent's query on production.
+const (
+	DefaultAgentTimeout = 10 * time.Second
+	MaxAgentTimeout     = time.Minute
+)
+
+func agentSettingsKey(project holdfast.ProjectID) string { return "agents " + string(project) }
+
+func (p *Platform) readAgentSettings(ctx context.Context, project holdfast.ProjectID) (s AgentSettings, err error) {
+	err = p.store.View(ctx, func(tx *store.Tx) error {
+		raw, found, err := tx.Setting(agentSettingsKey(project))
+		if err != nil || !found {
+			return err
+		}
+		return json.Unmarshal([]byte(raw), &s)
+	})
+	if s.StatementTimeout == 0 {
+		s.StatementTimeout = DefaultAgentTimeout
+	}
+	return s, err
+}
+
+// AgentSettings shows what a project's agents may do beyond development and previews.
+func (p *Platform) AgentSettings(ctx context.Context, who holdfast.Principal, project string) (AgentSettings, error) {
+	found, _, err := p.findProject(ctx, who, project, holdfast.MayRead)
+	if err != nil {
+		return AgentSettings{}, err
+	}
+	return p.readAgentSettings(ctx, found.ID)
+}
+
+// SetAgentSettings says what a project's agents may do from now on. It is for admins of the project, never for an agent.
+func (p *Platform) SetAgentSettings(ctx context.Context, who holdfast.Principal, project string, s AgentSettings) error {
+	found, _, err := p.findProject(ctx, who, project, holdfast.MayAdmin)
+	if err != nil {
+		return err
+	}
+	if s.StatementTimeout == 0 {
+		s.StatementTimeout = DefaultAgentTimeout
+	}
+	if s.StatementTimeout < time.Second || s.StatementTimeout > MaxAgentTimeout {
+		return &holdfast.Error{Kind: holdfast.Invalid, Message: fmt.Sprintf("an agent's query on production takes one second to %s", MaxAgentTimeout)}
+	}
+	raw, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return p.store.Update(ctx, func(tx *store.Tx) error {
+		if err := tx.SetSetting(agentSettingsKey(found.ID), string(raw)); err != nil {
+			return err
+		}
+		return p.record(tx, who, "project.agents", project, map[string]any{"read_production": s.ReadProduction, "statement_timeout": s.StatementTimeout.String()})
+	})
+}
+
+// agentReads says whether a query is an agent's on production that the project allows, and bounds it. Anything else is for checkQuery.
+func (p *Platform) agentReads(ctx context.Context, who holdfast.Principal, b store.Branch, q *Query) (bool, error) {
+	if who.Kind != holdfast.AgentToken || b.Environment != holdfast.Production {
+		return false, nil
+	}
+	s, err := p.readAgentSettings(ctx, b.ProjectID)
+	if err != nil || !mayReadAsAgent(who, b, q.Write, s) {
+		return false, err
+	}
+	if q.Timeout == 0 || q.Timeout > s.StatementTimeout {
+		q.Timeout = s.StatementTimeout
+	}
+	return true, nil
+}
+
+// agentConn opens a session of the role that agents read production as. Its password is made anew each time, and nobody is told. It wakes the branch.
+func (p *Platform) agentConn(ctx context.Context, b store.Branch) (*fleet.Conn, error) {
+	p.agents.entering.Lock()
+	defer p.agents.entering.Unlock()
+	password := newPassword()
+	role, err := p.fleet.PutAgentRole(ctx, b.ID, password, b.Ref().Database())
+	if err != nil {
+		return nil, err
+	}
+	return p.fleet.ConnectAs(ctx, b.ID, role, password, b.Ref().Database())
+}

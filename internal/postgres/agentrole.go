@@ -1,0 +1,83 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/holdfast/holdfast"
+)
+
+// AgentRole is the role that agents read a production as, where that is allowed: it may select from tables and views and has no other right. It
+// belongs to no role, not even to pg_read_all_data, which would show it the verifiers of passwords. It comes in at the server's own socket only; the
+// front door does not know it.
+const AgentRole = "holdfast_agent"
+
+// maxAgentSessions bounds how many agents read one server at once.
+const maxAgentSessions = 4
+
+// PutAgentRole makes AgentRole with a password of which only the verifier is known, and lets it read what is in the database that conn, the
+// administrator's, is in. Where somebody has given the role more, it is refused. It can be repeated.
+func PutAgentRole(ctx context.Context, conn *pgx.Conn, verifier holdfast.Verifier, database string) error {
+	var exists bool
+	if err := conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = $1)", AgentRole).Scan(&exists); err != nil {
+		return fmt.Errorf("look for the role %q: %w", AgentRole, err)
+	}
+	verb := "CREATE"
+	if exists {
+		verb = "ALTER"
+	}
+	role := holdfast.QuoteIdentifier(AgentRole)
+	err := execAll(ctx, conn, fmt.Sprintf("make the role %q", AgentRole), []string{
+		verb + " ROLE " + role + fmt.Sprintf(" LOGIN NOINHERIT NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT %d PASSWORD ", maxAgentSessions) + holdfast.QuoteLiteral(verifier.String()),
+		"ALTER ROLE " + role + " RESET ALL",
+		"GRANT CONNECT ON DATABASE " + holdfast.QuoteIdentifier(database) + " TO " + role,
+	})
+	if err != nil {
+		return err
+	}
+	if err := checkAgentRole(ctx, conn); err != nil {
+		return err
+	}
+	return grantReading(ctx, conn)
+}
+
+// checkAgentRole refuses a role that was given what it must not have.
+func checkAgentRole(ctx context.Context, conn *pgx.Conn) error {
+	var more []string
+	err := conn.QueryRow(ctx, `SELECT coalesce(array_agg(what), '{}') FROM (
+		SELECT 'the role ' || r.rolname AS what FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles r ON r.oid = m.roleid WHERE m.member = $1::text::regrole
+		UNION ALL SELECT a.privilege_type || ' on ' || c.oid::regclass FROM pg_catalog.pg_class c, pg_catalog.aclexplode(c.relacl) a WHERE a.grantee = $1::text::regrole AND a.privilege_type <> 'SELECT'
+		UNION ALL SELECT a.privilege_type || ' on schema ' || n.nspname FROM pg_catalog.pg_namespace n, pg_catalog.aclexplode(n.nspacl) a WHERE a.grantee = $1::text::regrole AND a.privilege_type <> 'USAGE'
+		UNION ALL SELECT 'an object of its own' FROM pg_catalog.pg_shdepend WHERE refobjid = $1::text::regrole AND refclassid = 'pg_catalog.pg_authid'::regclass AND deptype = 'o') given`, AgentRole).Scan(&more)
+	if err != nil {
+		return fmt.Errorf("look at the rights of the role %q: %w", AgentRole, err)
+	}
+	if len(more) > 0 {
+		return &holdfast.Error{Kind: holdfast.Precondition, Message: "the role " + AgentRole + " was given more than reading: " + strings.Join(more, ", "), Hint: "revoke that; the role is for agents alone"}
+	}
+	return nil
+}
+
+// grantReading lets AgentRole read the tables and views that it may not read yet. PostgreSQL's own and Holdfast's schemas are left out.
+func grantReading(ctx context.Context, conn *pgx.Conn) error {
+	role := holdfast.QuoteIdentifier(AgentRole)
+	rows, err := conn.Query(ctx, `SELECT 'SCHEMA ' || quote_ident(nspname), 'USAGE' FROM pg_catalog.pg_namespace n
+			WHERE nspname !~ '^(pg_|_holdfast)' AND nspname <> 'information_schema' AND NOT has_schema_privilege($1, n.oid, 'USAGE')
+		UNION ALL SELECT 'TABLE ' || format('%I.%I', n.nspname, c.relname), 'SELECT' FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+			WHERE n.nspname !~ '^(pg_|_holdfast)' AND n.nspname <> 'information_schema' AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT coalesce(has_table_privilege($1, c.oid, 'SELECT'), true)`, AgentRole)
+	if err != nil {
+		return fmt.Errorf("look what the role %q may read: %w", AgentRole, err)
+	}
+	statements, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (string, error) {
+		var object, privilege string
+		err := row.Scan(&object, &privilege)
+		return "GRANT " + privilege + " ON " + object + " TO " + role, err
+	})
+	if err != nil {
+		return fmt.Errorf("look what the role %q may read: %w", AgentRole, err)
+	}
+	return execAll(ctx, conn, fmt.Sprintf("let the role %q read", AgentRole), statements)
+}

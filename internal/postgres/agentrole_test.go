@@ -1,0 +1,83 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/pgtest"
+	"github.com/holdfast/holdfast/internal/postgres"
+)
+
+// What an agent's session could try without any transaction that is read-only: the rights alone refuse it.
+func TestTheAgentRoleCannotWriteByItsRights(t *testing.T) {
+	db := pgtest.Start(t).Database(t)
+	admin := db.Connect(t)
+	pgtest.Exec(t, admin, `CREATE SCHEMA "Inner"; CREATE TABLE "Inner".orders (id serial PRIMARY KEY, total int); INSERT INTO "Inner".orders (total) VALUES (1), (2);
+		CREATE VIEW "Inner".sums AS SELECT sum(total) FROM "Inner".orders;
+		CREATE FUNCTION add() RETURNS void LANGUAGE sql AS 'INSERT INTO "Inner".orders (total) VALUES (3)'`)
+	verifier, err := postgres.NewVerifier("secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := postgres.PutAgentRole(t.Context(), admin, verifier, db.Name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Roles are of the server, which other tests use.
+	t.Cleanup(func() {
+		conn, err := db.Server.Connect(context.Background(), db.Name)
+		if err == nil {
+			_, err = conn.Exec(context.Background(), `DROP OWNED BY holdfast_agent; DROP ROLE holdfast_agent`)
+			_ = conn.Close(context.Background()) // it has answered
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	agent, err := db.Server.ConnectAs(t.Context(), postgres.AgentRole, "secret", db.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = agent.Close(context.Background()) }) // its role is dropped next
+	if n := pgtest.Value[int](t, agent, `SELECT count(*) + (SELECT sum FROM "Inner".sums) FROM "Inner".orders`); n != 5 {
+		t.Errorf("it reads %d", n)
+	}
+	for _, sql := range []string{
+		`INSERT INTO "Inner".orders (total) VALUES (9)`, `UPDATE "Inner".orders SET total = 0`, `DELETE FROM "Inner".orders`, `TRUNCATE "Inner".orders`, `SELECT add()`,
+		`SELECT nextval('"Inner".orders_id_seq')`, `SELECT setval('"Inner".orders_id_seq', 100)`, `SELECT FROM "Inner".orders FOR UPDATE`, `BEGIN; LOCK TABLE "Inner".orders IN EXCLUSIVE MODE`,
+		`COPY "Inner".orders FROM PROGRAM 'true'`, `COPY "Inner".orders TO '/tmp/x'`, `COPY "Inner".orders TO PROGRAM 'true'`, `CREATE TABLE public.mine ()`, `CREATE TABLE "Inner".mine ()`, `CREATE SCHEMA mine`,
+		`ALTER TABLE "Inner".orders ADD x int`, `DROP TABLE "Inner".orders`, `CREATE ROLE mine`, `ALTER ROLE holdfast_agent SUPERUSER`, `CREATE DATABASE mine`,
+		`SELECT rolpassword FROM pg_authid`, `SELECT passwd FROM pg_shadow`, `SELECT pg_read_file('PG_VERSION')`, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename <> CURRENT_USER`,
+		`SET ROLE pg_write_all_data`, `DO 'BEGIN DELETE FROM "Inner".orders; END'`, `REINDEX TABLE "Inner".orders`, `SELECT pg_switch_wal()`, `SELECT lo_import('/etc/hostname')`,
+		`COMMENT ON TABLE "Inner".orders IS 'mine'`, `CREATE PUBLICATION mine FOR ALL TABLES`, `SELECT pg_create_physical_replication_slot('mine')`,
+	} {
+		_, _ = agent.Exec(t.Context(), `ROLLBACK`) // of what was begun
+		_, err := agent.Exec(t.Context(), sql, pgx.QueryExecModeSimpleProtocol)
+		var refused *pgconn.PgError
+		if !errors.As(err, &refused) || refused.Code != "42501" {
+			t.Errorf("%s: %v", sql, err)
+		}
+	}
+	if n := pgtest.Value[int](t, admin, `SELECT count(*) FROM "Inner".orders`); n != 2 {
+		t.Errorf("%d rows are there", n)
+	}
+	logins, err := postgres.Logins(t.Context(), admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range logins {
+		if l.Role == postgres.AgentRole {
+			t.Error("the front door knows the role")
+		}
+	}
+	pgtest.Exec(t, admin, `GRANT DELETE ON "Inner".orders TO holdfast_agent`)
+	if err := postgres.PutAgentRole(t.Context(), admin, verifier, db.Name); holdfast.KindOf(err) != holdfast.Precondition {
+		t.Errorf("a role with more rights: %v", err)
+	}
+}
