@@ -19,6 +19,7 @@ type Person struct {
 	DisabledAt  time.Time // zero: may sign in
 	LastLoginAt time.Time // zero: never
 	OneTimeCode bool      // signing in takes a code of an authenticator as well
+	Email       string    // by which a provider is believed to mean this person; empty: by none
 }
 
 // MaxPersonName bounds a person's name, in bytes.
@@ -111,6 +112,7 @@ type Invitation struct {
 	ProjectID  ProjectID  // empty: no project yet
 	Role       MemberRole // in the project
 	Production bool
+	Email      string // whoever has it at the provider need not bring the link; empty: everybody needs the link
 	MadeBy     string
 	CreatedAt  time.Time
 	ExpiresAt  time.Time

@@ -56,7 +56,7 @@ login, else in the local data directory.`,
 	root.AddCommand(c.backupCommand(), c.syncCommand(), c.scheduleCommand(), c.importCommand(), c.exportCommand())
 	root.AddCommand(
 		c.projectCommand(), c.branchCommand(), c.envCommand(), c.runCommand(), c.psqlCommand(), c.credentialsCommand(),
-		c.wakeCommand(), c.sleepCommand(), c.restartCommand(), c.extensionCommand(), c.maskCommand(), c.historyCommand(), c.restoreCommand(), c.checkpointCommand(), c.publishCommand(), c.schemaCommand(), c.locationCommand(), c.jobCommand(), c.tokenCommand(), c.userCommand(), c.memberCommand(), c.auditCommand(),
+		c.wakeCommand(), c.sleepCommand(), c.restartCommand(), c.extensionCommand(), c.maskCommand(), c.historyCommand(), c.restoreCommand(), c.checkpointCommand(), c.publishCommand(), c.schemaCommand(), c.locationCommand(), c.jobCommand(), c.tokenCommand(), c.userCommand(), c.memberCommand(), c.oidcCommand(), c.auditCommand(),
 		c.loginCommand(), c.logoutCommand(), c.linkCommand(), c.serveCommand(), c.recoverCommand(), c.volumeCommand(), c.doctorCommand(), c.versionCommand(),
 	)
 	root.AddCommand(c.sqlCommand(), c.rescueCommand(), c.undeleteCommand(), c.mcpCommand(), c.undoCommand(), c.monitorCommand())

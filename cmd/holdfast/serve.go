@@ -250,6 +250,7 @@ func (h *house) openPlatform(ctx context.Context, installations []postgres.Insta
 		return err
 	}
 	h.platform, err = platform.Open(ctx, platform.Config{
+		DialProvider:   guard.DialContext,
 		Store:          metadata,
 		Fleet:          fleet.Config{Installations: installations, Account: account, Root: branches.Root(), Volume: branches, Logger: h.log},
 		GatewayAddress: publicAddress(h.config.Gateway, h.config.GatewayPublic),

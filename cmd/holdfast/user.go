@@ -18,7 +18,7 @@ func (c *cli) userCommand() *cobra.Command {
 	cmd := &cobra.Command{Use: "user", Aliases: []string{"users"}, Short: "Look after the people who sign in", Example: "  holdfast user invite --project shop --role developer\n  holdfast user list"}
 	cmd.AddCommand(c.userListCommand(), c.userCreateCommand(), c.userInviteCommand(), c.userJoinCommand(), c.userResetLinkCommand(), c.userAdminCommand(), c.userLogoutCommand(),
 		c.userSwitchCommand("disable", "Let somebody sign in no more; sessions end and tokens stop", true), c.userSwitchCommand("enable", "Let somebody sign in again", false),
-		c.userForgetCodeCommand(), c.userDeleteCommand())
+		c.userForgetCodeCommand(), c.userEmailCommand(), c.userDeleteCommand())
 	return cmd
 }
 
@@ -32,9 +32,9 @@ func (c *cli) userListCommand() *cobra.Command {
 					return err
 				}
 				return showList(c, people, func(w io.Writer) {
-					t := newTable(w, "NAME", "ADMIN", "CODE", "DISABLED", "CREATED", "LAST LOGIN")
+					t := newTable(w, "NAME", "E-MAIL", "ADMIN", "CODE", "DISABLED", "CREATED", "LAST LOGIN")
 					for _, p := range people {
-						t.row(p.Name, yes(p.Admin), yes(p.OneTimeCode), yes(p.Disabled), moment(p.CreatedAt), moment(p.LastLoginAt))
+						t.row(p.Name, p.Email, yes(p.Admin), yes(p.OneTimeCode), yes(p.Disabled), moment(p.CreatedAt), moment(p.LastLoginAt))
 					}
 					t.flush()
 				})
@@ -65,11 +65,12 @@ people choose their own.`,
 		},
 	}
 	cmd.Flags().BoolVar(&ask.Admin, "admin", false, "make an admin of the server")
+	cmd.Flags().StringVar(&ask.Email, "email", "", "the address by which the OpenID Connect provider means this person")
 	return cmd
 }
 
 func (c *cli) userInviteCommand() *cobra.Command {
-	var project, expires string
+	var project, expires, email string
 	var role api.MemberRole
 	var asAdmin bool
 	cmd := &cobra.Command{
@@ -88,10 +89,10 @@ func (c *cli) userInviteCommand() *cobra.Command {
 			return c.withClient(cmd.Context(), func(client *api.Client) (err error) {
 				var made api.Link
 				if project != "" {
-					made, err = client.InviteTo(cmd.Context(), project, api.NewProjectInvitation{MemberRole: role, ExpiresIn: seconds})
+					made, err = client.InviteTo(cmd.Context(), project, api.NewProjectInvitation{MemberRole: role, Email: email, ExpiresIn: seconds})
 					err = suggestProject(cmd.Context(), client, project, err)
 				} else {
-					made, err = client.Invite(cmd.Context(), api.NewInvitation{Admin: asAdmin, ExpiresIn: seconds})
+					made, err = client.Invite(cmd.Context(), api.NewInvitation{Admin: asAdmin, Email: email, ExpiresIn: seconds})
 				}
 				if err != nil {
 					return err
@@ -104,6 +105,7 @@ func (c *cli) userInviteCommand() *cobra.Command {
 	cmd.Flags().StringVar(&role.Role, "role", string(holdfast.Developer), "viewer, developer, admin or owner of the project")
 	cmd.Flags().BoolVar(&role.ProductionRows, "production-rows", false, "grant the sight of production's rows")
 	cmd.Flags().BoolVar(&asAdmin, "admin", false, "invite an admin of the server")
+	cmd.Flags().StringVar(&email, "email", "", "whoever has this address at the OpenID Connect provider gets in without the link as well")
 	cmd.Flags().StringVar(&expires, "expires", "", "how long the link works, as 12h or 3d (default: 7d)")
 	cmd.MarkFlagsMutuallyExclusive("project", "admin")
 	return cmd

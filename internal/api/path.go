@@ -25,6 +25,12 @@ const (
 	LogoutPath = Prefix + "/logout"
 	JoinPath   = Prefix + "/join"
 
+	LoginMethodsPath = LoginPath + "/methods"
+	OIDCPath         = Prefix + "/oidc"
+	OIDCLoginPath    = LoginPath + "/oidc"
+	OIDCCallbackPath = OIDCLoginPath + "/callback"
+	OIDCCodePath     = OIDCLoginPath + "/code"
+
 	AccountPath      = Prefix + "/account"
 	PasswordPath     = AccountPath + "/password"
 	SessionsPath     = AccountPath + "/sessions"

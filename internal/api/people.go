@@ -39,6 +39,7 @@ type Person struct {
 	Admin       bool      `json:"admin" doc:"Of the installation: every right on every project, and on people."`
 	Disabled    bool      `json:"disabled"`
 	OneTimeCode bool      `json:"one_time_code" doc:"Signing in takes a code of an authenticator as well."`
+	Email       string    `json:"email,omitempty" doc:"By which the OpenID Connect provider is believed to mean this person."`
 	CreatedAt   time.Time `json:"created_at"`
 	LastLoginAt time.Time `json:"last_login_at,omitzero"`
 }
@@ -48,13 +49,15 @@ type NewPerson struct {
 	Name     string `json:"name" minLength:"1" maxLength:"100" example:"ann"`
 	Password string `json:"password" minLength:"10" maxLength:"256" example:"a long password"`
 	Admin    bool   `json:"admin,omitempty"`
+	Email    string `json:"email,omitempty" maxLength:"100" doc:"By which the OpenID Connect provider is believed to mean this person."`
 }
 
 // PersonChange says what to change of a person; what is left out stays.
 type PersonChange struct {
-	Admin    *bool `json:"admin,omitempty"`
-	Disabled *bool `json:"disabled,omitempty" doc:"May not sign in; sessions end and tokens stop."`
-	NoCode   bool  `json:"forget_code,omitempty" doc:"Forget the authenticator, for somebody who lost it."`
+	Admin    *bool   `json:"admin,omitempty"`
+	Disabled *bool   `json:"disabled,omitempty" doc:"May not sign in; sessions end and tokens stop."`
+	Email    *string `json:"email,omitempty" maxLength:"100" doc:"By which the OpenID Connect provider is believed to mean this person; empty: by none. Whoever was meant before no longer is."`
+	NoCode   bool    `json:"forget_code,omitempty" doc:"Forget the authenticator, for somebody who lost it."`
 }
 
 // Account is what a person sees of oneself.
@@ -120,14 +123,16 @@ type MemberRole struct {
 
 // NewInvitation asks for a one-time link for somebody new.
 type NewInvitation struct {
-	Admin     bool  `json:"admin,omitempty" doc:"Of the installation."`
-	ExpiresIn int64 `json:"expires_in_seconds,omitempty" minimum:"0" maximum:"2592000" doc:"0 or left out: a week."`
+	Admin     bool   `json:"admin,omitempty" doc:"Of the installation."`
+	Email     string `json:"email,omitempty" maxLength:"100" doc:"Whoever has this address at the OpenID Connect provider gets in without the link as well."`
+	ExpiresIn int64  `json:"expires_in_seconds,omitempty" minimum:"0" maximum:"2592000" doc:"0 or left out: a week."`
 }
 
 // NewProjectInvitation asks for a one-time link for somebody new in a project.
 type NewProjectInvitation struct {
 	MemberRole
-	ExpiresIn int64 `json:"expires_in_seconds,omitempty" minimum:"0" maximum:"2592000" doc:"0 or left out: a week."`
+	Email     string `json:"email,omitempty" maxLength:"100" doc:"Whoever has this address at the OpenID Connect provider gets in without the link as well."`
+	ExpiresIn int64  `json:"expires_in_seconds,omitempty" minimum:"0" maximum:"2592000" doc:"0 or left out: a week."`
 }
 
 // Invitation is a one-time link that was not used yet, without its secret.
@@ -138,6 +143,7 @@ type Invitation struct {
 	Project        string    `json:"project,omitempty"`
 	Role           string    `json:"role,omitempty"`
 	ProductionRows bool      `json:"production_rows"`
+	Email          string    `json:"email,omitempty"`
 	MadeBy         string    `json:"made_by"`
 	CreatedAt      time.Time `json:"created_at"`
 	ExpiresAt      time.Time `json:"expires_at"`

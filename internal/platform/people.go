@@ -16,7 +16,8 @@ const resetLife = 24 * time.Hour
 type NewPerson struct {
 	Name     string
 	Password string
-	Admin    bool // of the installation
+	Admin    bool   // of the installation
+	Email    string // by which the provider is believed to mean this person; empty: by none
 }
 
 // CreatePerson adds somebody who can sign in.
@@ -39,18 +40,21 @@ func (p *Platform) newPerson(ctx context.Context, ask NewPerson) (store.Person, 
 	if err := holdfast.CheckPassword(ask.Name, ask.Password); err != nil {
 		return store.Person{}, err
 	}
+	if err := holdfast.CheckEmail(ask.Email); err != nil {
+		return store.Person{}, err
+	}
 	hash, err := p.hashPassword(ctx, ask.Password)
-	return store.Person{Password: hash, Person: holdfast.Person{ID: holdfast.PersonID(newID("per")), Name: ask.Name, Admin: ask.Admin, CreatedAt: p.now()}}, err
+	return store.Person{Password: hash, Person: holdfast.Person{ID: holdfast.PersonID(newID("per")), Name: ask.Name, Admin: ask.Admin, Email: ask.Email, CreatedAt: p.now()}}, err
 }
 
 func (p *Platform) insertPerson(tx *store.Tx, who holdfast.Principal, person store.Person) error {
 	if err := tx.InsertPerson(person); err != nil {
 		if holdfast.KindOf(err) == holdfast.Conflict {
-			return &holdfast.Error{Kind: holdfast.Conflict, Message: "somebody else has the name " + person.Name, Hint: "choose another"}
+			return &holdfast.Error{Kind: holdfast.Conflict, Message: "somebody else has the name " + person.Name + ", or that e-mail address", Hint: "choose another"}
 		}
 		return err
 	}
-	return p.record(tx, who, "person.create", person.Name, map[string]any{"id": person.ID, "admin": person.Admin})
+	return p.record(tx, who, "person.create", person.Name, map[string]any{"id": person.ID, "admin": person.Admin, "email": person.Email})
 }
 
 // People lists all people.
@@ -74,6 +78,8 @@ type PersonChange struct {
 	Admin    *bool
 	Disabled *bool // may not sign in, and what is signed in ends
 	NoCode   bool  // forget the authenticator, for somebody who lost it
+	// Email is the address by which the provider is believed to mean this person, from the next time on; empty: by none.
+	Email *string
 }
 
 // ChangePerson changes what a person is to the installation. Nobody does that to oneself: there must be somebody left who can take
@@ -83,14 +89,25 @@ func (p *Platform) ChangePerson(ctx context.Context, who holdfast.Principal, nam
 	if err := checkInstallation(who); err != nil {
 		return person.Person, err
 	}
+	if change.Email != nil {
+		if err := holdfast.CheckEmail(*change.Email); err != nil {
+			return person.Person, err
+		}
+	}
 	err := p.store.Update(ctx, func(tx *store.Tx) (err error) {
 		if person, err = tx.PersonByName(name); err != nil {
 			return err
 		}
-		if person.ID == who.PersonID {
+		if person.ID == who.PersonID && (change.Admin != nil || change.Disabled != nil || change.NoCode) {
 			return &holdfast.Error{Kind: holdfast.Unsafe, Message: "you cannot do that to yourself", Hint: "ask another admin"}
 		}
-		before := map[string]any{"admin": person.Admin, "disabled": !person.DisabledAt.IsZero()}
+		before := map[string]any{"admin": person.Admin, "disabled": !person.DisabledAt.IsZero(), "email": person.Email}
+		if change.Email != nil {
+			person.Email = *change.Email
+			if err := tx.LinkPerson(person.ID, "", ""); err != nil { // whoever had the address before is not meant any more
+				return err
+			}
+		}
 		if change.Admin != nil {
 			person.Admin = *change.Admin
 		}
@@ -112,10 +129,12 @@ func (p *Platform) ChangePerson(ctx context.Context, who holdfast.Principal, nam
 			}
 			person.CodeSecret = nil
 		}
-		if err := tx.UpdatePerson(person); err != nil {
+		if err := tx.UpdatePerson(person); holdfast.KindOf(err) == holdfast.Conflict {
+			return &holdfast.Error{Kind: holdfast.Conflict, Message: "somebody else has that e-mail address", Cause: err}
+		} else if err != nil {
 			return err
 		}
-		after := map[string]any{"admin": person.Admin, "disabled": !person.DisabledAt.IsZero()}
+		after := map[string]any{"admin": person.Admin, "disabled": !person.DisabledAt.IsZero(), "email": person.Email}
 		return p.record(tx, who, "person.change", person.Name, map[string]any{"before": before, "after": after})
 	})
 	return person.Person, err

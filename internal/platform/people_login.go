@@ -28,13 +28,14 @@ type people struct {
 	cost     identity.Cost
 	hashing  chan struct{}
 	throttle *throttle
+	provider *provider
 }
 
-func newPeople(now func() time.Time, cost identity.Cost) people {
+func newPeople(now func() time.Time, cost identity.Cost, provider *provider) people {
 	if cost == (identity.Cost{}) {
 		cost = identity.DefaultCost
 	}
-	return people{cost: cost, hashing: make(chan struct{}, hashesAtOnce), throttle: newThrottle(now)}
+	return people{cost: cost, hashing: make(chan struct{}, hashesAtOnce), throttle: newThrottle(now), provider: provider}
 }
 
 // From is where somebody signs in from.

@@ -126,13 +126,17 @@ type NewInvitation struct {
 	Project    string // empty: none yet
 	Role       holdfast.MemberRole
 	Production bool
-	Admin      bool // of the installation
+	Admin      bool   // of the installation
+	Email      string // whoever has it at the provider gets in without the link as well; empty: by the link only
 	ExpiresIn  time.Duration
 }
 
 // Invite makes a one-time link for somebody new. Its secret is never shown again.
 func (p *Platform) Invite(ctx context.Context, who holdfast.Principal, ask NewInvitation) (string, holdfast.Invitation, error) {
-	invitation := holdfast.Invitation{Admin: ask.Admin, Role: ask.Role, Production: ask.Production}
+	invitation := holdfast.Invitation{Admin: ask.Admin, Role: ask.Role, Production: ask.Production, Email: ask.Email}
+	if err := holdfast.CheckEmail(ask.Email); err != nil {
+		return "", invitation, err
+	}
 	if ask.Project == "" || ask.Admin {
 		if err := checkInstallation(who); err != nil {
 			return "", invitation, err
@@ -164,7 +168,7 @@ func (p *Platform) Invite(ctx context.Context, who holdfast.Principal, ask NewIn
 		if secret, err = p.insertInvitation(tx, who, &invitation, ask.ExpiresIn); err != nil {
 			return err
 		}
-		return p.record(tx, who, "invitation.create", invitation.ID, map[string]any{"project": ask.Project, "role": ask.Role, "production": ask.Production, "admin": ask.Admin})
+		return p.record(tx, who, "invitation.create", invitation.ID, map[string]any{"project": ask.Project, "role": ask.Role, "production": ask.Production, "admin": ask.Admin, "email": ask.Email})
 	})
 	return secret, invitation, err
 }
@@ -255,13 +259,7 @@ func (p *Platform) Join(ctx context.Context, from From, secret, name, password s
 		if err := p.insertPerson(tx, who, person); err != nil {
 			return err
 		}
-		if invitation.ProjectID == "" {
-			return nil
-		}
-		if err := tx.SetMember(holdfast.Member{ProjectID: invitation.ProjectID, PersonID: person.ID, Role: invitation.Role, Production: invitation.Production, CreatedAt: p.now()}); err != nil {
-			return err
-		}
-		return p.record(tx, who, "member.set", person.Name, map[string]any{"project": invitation.ProjectID, "after": map[string]any{"role": invitation.Role, "production": invitation.Production}})
+		return p.takeUp(tx, who, invitation, person)
 	})
 	if err != nil {
 		return LoggedIn{}, err
@@ -270,6 +268,17 @@ func (p *Platform) Join(ctx context.Context, from From, secret, name, password s
 		return LoggedIn{}, &holdfast.Error{Kind: holdfast.Precondition, Message: "the new password is set; sign in with it and a code of the authenticator"}
 	}
 	return p.admit(ctx, from, person, "", "link")
+}
+
+// takeUp gives a new person the role that an invitation is for.
+func (p *Platform) takeUp(tx *store.Tx, who holdfast.Principal, i holdfast.Invitation, person store.Person) error {
+	if i.ProjectID == "" {
+		return nil
+	}
+	if err := tx.SetMember(holdfast.Member{ProjectID: i.ProjectID, PersonID: person.ID, Role: i.Role, Production: i.Production, CreatedAt: p.now()}); err != nil {
+		return err
+	}
+	return p.record(tx, who, "member.set", person.Name, map[string]any{"project": i.ProjectID, "after": map[string]any{"role": i.Role, "production": i.Production}})
 }
 
 func (p *Platform) renewed(ctx context.Context, id holdfast.PersonID, password string) (store.Person, error) {

@@ -40,6 +40,8 @@ type Config struct {
 	Now        func() time.Time // nil: time.Now
 	// PasswordCost is the work of checking a password; zero: the default.
 	PasswordCost identity.Cost
+	// DialProvider connects to the OpenID Connect provider that an admin named; nil: to public addresses only.
+	DialProvider func(ctx context.Context, network, address string) (net.Conn, error)
 	// Spool is this machine's folder for history on its way to its locations.
 	Spool string
 	// LocalRepository is where the history of a project without locations of its own is kept.
@@ -108,7 +110,7 @@ func Open(ctx context.Context, c Config) (*Platform, error) {
 		p.now = time.Now
 	}
 	p.alerts = newAlerts(p.now())
-	p.people = newPeople(func() time.Time { return p.now() }, c.PasswordCost)
+	p.people = newPeople(func() time.Time { return p.now() }, c.PasswordCost, newProvider(c.DialProvider))
 	p.tools.Scratch = filepath.Join(c.Spool, "scratch")
 	for _, i := range c.Fleet.Installations {
 		p.tools.Directories = append(p.tools.Directories, i.BinDir)

@@ -25,7 +25,7 @@ import (
 var update = flag.Bool("update", false, "write docs/openapi.json and the table of routes in docs/api.md anew")
 
 // publicRoutes are the only operations that need no token. Adding one is a decision about security.
-var publicRoutes = []string{"POST " + api.JoinPath, "POST " + api.LoginPath, "POST " + api.SetupPath}
+var publicRoutes = []string{"POST " + api.JoinPath, "POST " + api.LoginPath, "GET " + api.LoginMethodsPath, "GET " + api.OIDCLoginPath, "GET " + api.OIDCCallbackPath, "POST " + api.OIDCCodePath, "POST " + api.SetupPath}
 
 // bare is a server whose platform has never been opened: good for what is decided before a handler runs, and nothing else.
 func bare(c Config) *Server {

@@ -41,12 +41,12 @@ func (s *Server) peopleRoutes() {
 	add(s, route{method: http.MethodPost, path: api.PeoplePath, id: "create-person", rule: forInstallation, tag: "people", summary: "Add somebody, with a password", status: http.StatusCreated,
 		about: "An invitation lets somebody choose the password alone."},
 		func(ctx context.Context, who holdfast.Principal, in *newPersonInput) (api.Person, error) {
-			person, err := p.CreatePerson(ctx, who, platform.NewPerson{Name: in.Body.Name, Password: in.Body.Password, Admin: in.Body.Admin})
+			person, err := p.CreatePerson(ctx, who, platform.NewPerson{Name: in.Body.Name, Password: in.Body.Password, Admin: in.Body.Admin, Email: in.Body.Email})
 			return viewPerson(person), err
 		})
 	add(s, route{method: http.MethodPatch, path: api.PersonPath, id: "change-person", rule: forInstallation, tag: "people", summary: "Make somebody an admin or not, disable, or forget the authenticator"},
 		func(ctx context.Context, who holdfast.Principal, in *personChangeInput) (api.Person, error) {
-			person, err := p.ChangePerson(ctx, who, in.Person, platform.PersonChange{Admin: in.Body.Admin, Disabled: in.Body.Disabled, NoCode: in.Body.NoCode})
+			person, err := p.ChangePerson(ctx, who, in.Person, platform.PersonChange{Admin: in.Body.Admin, Disabled: in.Body.Disabled, NoCode: in.Body.NoCode, Email: in.Body.Email})
 			return viewPerson(person), err
 		})
 	addEmpty(s, route{method: http.MethodDelete, path: api.PersonPath, id: "delete-person", rule: forInstallation, tag: "people", summary: "Remove somebody with all roles, sessions and tokens"},
@@ -64,7 +64,7 @@ func (s *Server) peopleRoutes() {
 		})
 	add(s, route{method: http.MethodPost, path: api.InvitationsPath, id: "invite", rule: forInstallation, tag: "people", summary: "Make a one-time link for somebody new", status: http.StatusCreated},
 		func(ctx context.Context, who holdfast.Principal, in *invitationInput) (api.Link, error) {
-			secret, i, err := p.Invite(ctx, who, platform.NewInvitation{Admin: in.Body.Admin, ExpiresIn: time.Duration(in.Body.ExpiresIn) * time.Second})
+			secret, i, err := p.Invite(ctx, who, platform.NewInvitation{Admin: in.Body.Admin, Email: in.Body.Email, ExpiresIn: time.Duration(in.Body.ExpiresIn) * time.Second})
 			return viewLink(secret, i, ""), err
 		})
 	addList(s, route{method: http.MethodGet, path: api.InvitationsPath, id: "list-invitations", rule: forInstallation, tag: "people", summary: "One-time links that were not used yet"},
@@ -117,7 +117,7 @@ func (s *Server) memberRoutes() {
 		})
 	add(s, route{method: http.MethodPost, path: api.ProjectInvitationsPath, id: "invite-to-project", rule: toAdminister, tag: "people", summary: "Make a one-time link for somebody new in a project", status: http.StatusCreated},
 		func(ctx context.Context, who holdfast.Principal, in *projectInvitationInput) (api.Link, error) {
-			secret, i, err := p.Invite(ctx, who, platform.NewInvitation{Project: in.Project, Role: holdfast.MemberRole(in.Body.Role), Production: in.Body.ProductionRows,
+			secret, i, err := p.Invite(ctx, who, platform.NewInvitation{Project: in.Project, Role: holdfast.MemberRole(in.Body.Role), Production: in.Body.ProductionRows, Email: in.Body.Email,
 				ExpiresIn: time.Duration(in.Body.ExpiresIn) * time.Second})
 			return viewLink(secret, i, in.Project), err
 		})
@@ -142,7 +142,7 @@ func (s *Server) invitations(ctx context.Context, who holdfast.Principal, projec
 
 func viewInvitation(i holdfast.Invitation, project string) api.Invitation {
 	return api.Invitation{ID: i.ID, Reset: i.PersonID != "", Admin: i.Admin, Project: project, Role: string(i.Role), ProductionRows: i.Production,
-		MadeBy: i.MadeBy, CreatedAt: i.CreatedAt, ExpiresAt: i.ExpiresAt}
+		Email: i.Email, MadeBy: i.MadeBy, CreatedAt: i.CreatedAt, ExpiresAt: i.ExpiresAt}
 }
 
 func viewLink(secret string, i holdfast.Invitation, project string) api.Link {

@@ -137,5 +137,5 @@ func (s *Server) codeRoutes() {
 }
 
 func viewPerson(p holdfast.Person) api.Person {
-	return api.Person{ID: string(p.ID), Name: p.Name, Admin: p.Admin, Disabled: !p.DisabledAt.IsZero(), OneTimeCode: p.OneTimeCode, CreatedAt: p.CreatedAt, LastLoginAt: p.LastLoginAt}
+	return api.Person{ID: string(p.ID), Name: p.Name, Admin: p.Admin, Disabled: !p.DisabledAt.IsZero(), OneTimeCode: p.OneTimeCode, Email: p.Email, CreatedAt: p.CreatedAt, LastLoginAt: p.LastLoginAt}
 }

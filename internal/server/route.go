@@ -147,6 +147,7 @@ func (s *Server) routes() {
 	s.alertRoutes()
 	s.tokenRoutes()
 	s.loginRoutes()
+	s.oidcRoutes()
 	s.accountRoutes()
 	s.peopleRoutes()
 	s.memberRoutes()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"path/filepath"
 	"slices"
@@ -113,7 +114,7 @@ func newFixture(t *testing.T) *fixture {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	p, err := platform.Open(t.Context(), platform.Config{Store: metadata, GatewayAddress: "127.0.0.1:6432", Log: log, Spool: t.TempDir(), PasswordCost: identity.Cost{Memory: 64, Time: 1, Threads: 1},
+	p, err := platform.Open(t.Context(), platform.Config{Store: metadata, GatewayAddress: "127.0.0.1:6432", Log: log, Spool: t.TempDir(), PasswordCost: identity.Cost{Memory: 64, Time: 1, Threads: 1}, DialProvider: (&net.Dialer{}).DialContext,
 		Fleet: fleet.Config{Account: pgtest.Account(t), Root: root, Volume: v, Logger: log}})
 	if err != nil {
 		t.Fatal(err)

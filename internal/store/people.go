@@ -12,15 +12,17 @@ type Person struct {
 	Password   string // Argon2id with its parameters; empty: none
 	CodeSecret []byte // of the authenticator; empty: none
 	CodeStep   int64  // of the newest code that was taken
+
+	OIDCIssuer, OIDCSubject string // whom a provider means by it; empty: nobody
 }
 
-const personColumns = `id, name, admin, password, code_secret, code_on, code_step, created_at, disabled_at, last_login_at`
+const personColumns = `id, name, admin, password, code_secret, code_on, code_step, created_at, disabled_at, last_login_at, email, oidc_issuer, oidc_subject`
 
 func (tx *Tx) scanPerson(row scanner) (Person, error) {
 	var p Person
 	var created, disabled, login int64
 	var sealed []byte
-	err := row.Scan(&p.ID, &p.Name, &p.Admin, &p.Password, &sealed, &p.OneTimeCode, &p.CodeStep, &created, &disabled, &login)
+	err := row.Scan(&p.ID, &p.Name, &p.Admin, &p.Password, &sealed, &p.OneTimeCode, &p.CodeStep, &created, &disabled, &login, &p.Email, &p.OIDCIssuer, &p.OIDCSubject)
 	p.CreatedAt, p.DisabledAt, p.LastLoginAt = fromMicros(created), fromMicros(disabled), fromMicros(login)
 	if err == nil && len(sealed) > 0 {
 		p.CodeSecret, err = tx.seal.open(codeName(p.ID), sealed)
@@ -30,12 +32,12 @@ func (tx *Tx) scanPerson(row scanner) (Person, error) {
 
 func codeName(id holdfast.PersonID) string { return "code/" + string(id) }
 
-// InsertPerson adds a person; a name that is taken is a Conflict.
+// InsertPerson adds a person; a name or an address that is taken is a Conflict.
 func (tx *Tx) InsertPerson(p Person) error {
-	return tx.exec(`INSERT INTO people (id, name, admin, password, created_at) VALUES (?, ?, ?, ?, ?)`, p.ID, p.Name, p.Admin, p.Password, toMicros(p.CreatedAt))
+	return tx.exec(`INSERT INTO people (id, name, admin, password, email, created_at) VALUES (?, ?, ?, ?, ?, ?)`, p.ID, p.Name, p.Admin, p.Password, p.Email, toMicros(p.CreatedAt))
 }
 
-// UpdatePerson writes everything of a person but the identifier and the name.
+// UpdatePerson writes everything of a person but the identifier, the name, and whom a provider means by it.
 func (tx *Tx) UpdatePerson(p Person) error {
 	sealed := []byte{}
 	if len(p.CodeSecret) > 0 {
@@ -44,8 +46,8 @@ func (tx *Tx) UpdatePerson(p Person) error {
 			return err
 		}
 	}
-	return tx.must("person "+p.Name, `UPDATE people SET admin = ?, password = ?, code_secret = ?, code_on = ?, code_step = ?, disabled_at = ?, last_login_at = ? WHERE id = ?`,
-		p.Admin, p.Password, sealed, p.OneTimeCode, p.CodeStep, toMicros(p.DisabledAt), toMicros(p.LastLoginAt), p.ID)
+	return tx.must("person "+p.Name, `UPDATE people SET admin = ?, password = ?, code_secret = ?, code_on = ?, code_step = ?, disabled_at = ?, last_login_at = ?, email = ? WHERE id = ?`,
+		p.Admin, p.Password, sealed, p.OneTimeCode, p.CodeStep, toMicros(p.DisabledAt), toMicros(p.LastLoginAt), p.Email, p.ID)
 }
 
 // Person finds a person.
@@ -151,20 +153,20 @@ func (tx *Tx) DeleteEndedSessions(now, idle time.Time) error {
 	return tx.exec(`DELETE FROM sessions WHERE expires_at <= ? OR used_at <= ?`, toMicros(now), toMicros(idle))
 }
 
-const invitationColumns = `id, person_id, admin, project_id, role, production, made_by, created_at, expires_at`
+const invitationColumns = `id, person_id, admin, project_id, role, production, made_by, created_at, expires_at, email`
 
 func scanInvitation(row scanner) (holdfast.Invitation, error) {
 	var i holdfast.Invitation
 	var created, expires int64
-	err := row.Scan(&i.ID, &i.PersonID, &i.Admin, &i.ProjectID, &i.Role, &i.Production, &i.MadeBy, &created, &expires)
+	err := row.Scan(&i.ID, &i.PersonID, &i.Admin, &i.ProjectID, &i.Role, &i.Production, &i.MadeBy, &created, &expires, &i.Email)
 	i.CreatedAt, i.ExpiresAt = fromMicros(created), fromMicros(expires)
 	return i, err
 }
 
 // InsertInvitation adds a one-time link by the hash of its secret.
 func (tx *Tx) InsertInvitation(i holdfast.Invitation, hash []byte) error {
-	return tx.exec(`INSERT INTO invitations (`+invitationColumns+`, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		i.ID, i.PersonID, i.Admin, i.ProjectID, i.Role, i.Production, i.MadeBy, toMicros(i.CreatedAt), toMicros(i.ExpiresAt), hash)
+	return tx.exec(`INSERT INTO invitations (`+invitationColumns+`, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		i.ID, i.PersonID, i.Admin, i.ProjectID, i.Role, i.Production, i.MadeBy, toMicros(i.CreatedAt), toMicros(i.ExpiresAt), i.Email, hash)
 }
 
 // InvitationByHash finds a one-time link by the hash of its secret.

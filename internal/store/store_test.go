@@ -320,3 +320,44 @@ func verifyTrail(t *testing.T, s *store.Store) (last store.AuditEntry, err error
 	err = s.View(t.Context(), func(tx *store.Tx) error { last, err = tx.VerifyAudit(nil); return err })
 	return last, err
 }
+
+// The secret is sealed, and an address means one person only, whatever its case.
+func TestTheProviderIsKeptSealed(t *testing.T) {
+	s, path := open(t)
+	want := store.OIDC{OIDC: holdfast.OIDC{Name: "Example", Issuer: "https://login.example.com", ClientID: "holdfast"}, Secret: "not to be read"}
+	update(t, s, func(tx *store.Tx) error { return tx.SetOIDC(want) })
+	update(t, s, func(tx *store.Tx) error {
+		got, set, err := tx.OIDC()
+		if got != want || !set {
+			t.Errorf("got %+v, %v", got, set)
+		}
+		return err
+	})
+	insert := func(id, name, email string) error {
+		return s.Update(t.Context(), func(tx *store.Tx) error {
+			return tx.InsertPerson(store.Person{Person: holdfast.Person{ID: holdfast.PersonID(id), Name: name, Email: email}})
+		})
+	}
+	if err := errors.Join(insert("1", "ann", "ann@example.com"), insert("2", "bob", ""), insert("3", "cia", "")); err != nil {
+		t.Fatal(err)
+	}
+	if err := insert("4", "dan", "ANN@example.com"); holdfast.KindOf(err) != holdfast.Conflict {
+		t.Errorf("the address of somebody else: %v", err)
+	}
+	update(t, s, func(tx *store.Tx) error {
+		if _, err := tx.PersonByEmail(""); holdfast.KindOf(err) != holdfast.NotFound {
+			t.Errorf("no address means somebody: %v", err)
+		}
+		if _, err := tx.PersonByOIDC("", ""); holdfast.KindOf(err) != holdfast.NotFound {
+			t.Errorf("no subject means somebody: %v", err)
+		}
+		return tx.DeleteOIDC()
+	})
+	s.Close()
+	for _, name := range []string{path, path + "-wal"} {
+		raw, err := os.ReadFile(name)
+		if err == nil && bytes.Contains(raw, []byte(want.Secret)) {
+			t.Errorf("%s holds the secret", name)
+		}
+	}
+}

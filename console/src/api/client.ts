@@ -9,6 +9,7 @@ import type {
   Job,
   JobLine,
   LoggedIn,
+  LoginMethods,
   NewProject,
   NewToken,
   Project,
@@ -82,6 +83,10 @@ export const api = {
     call<LoggedIn>('POST', '/login', { body: { name, password, ...(code && { code }) }, token: '' }),
   join: (secret: string, name: string, password: string) =>
     call<LoggedIn>('POST', '/join', { body: { secret, ...(name && { name }), password }, token: '' }),
+  /** How one can sign in besides a password. */
+  loginMethods: (signal?: AbortSignal) => call<LoginMethods>('GET', '/login/methods', { signal, token: '' }),
+  /** The second factor of somebody who came back from the provider. */
+  loginCode: (code: string) => call<LoggedIn>('POST', '/login/oidc/code', { body: { code }, token: '' }),
   account: (signal?: AbortSignal) => call<Account>('GET', '/account', { signal }),
   logout: () => call<void>('POST', '/logout'),
 

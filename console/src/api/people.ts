@@ -38,7 +38,8 @@ export const people = {
   remove: (name: string) => call<void>('DELETE', person(name)),
   resetLink: (name: string) => call<Link>('POST', person(name, '/reset-link')),
   signOut: (name: string) => call<void>('POST', person(name, '/logout')),
-  invite: (admin: boolean) => call<Link>('POST', '/invitations', { body: { admin } }),
+  invite: (admin: boolean, email: string) =>
+    call<Link>('POST', '/invitations', { body: { admin, ...(email && { email }) } }),
   invitations: (signal?: AbortSignal) => list<Invitation>('/invitations', signal),
   revoke: (id: string) => call<void>('DELETE', `/invitations/${encodeURIComponent(id)}`),
 }
@@ -49,7 +50,8 @@ export const members = {
   set: (project: string, name: string, role: MemberRole) =>
     call<void>('PUT', of(project, `/members/${encodeURIComponent(name)}`), { body: role }),
   remove: (project: string, name: string) => call<void>('DELETE', of(project, `/members/${encodeURIComponent(name)}`)),
-  invite: (project: string, role: MemberRole) => call<Link>('POST', of(project, '/invitations'), { body: role }),
+  invite: (project: string, role: MemberRole, email: string) =>
+    call<Link>('POST', of(project, '/invitations'), { body: { ...role, ...(email && { email }) } }),
   invitations: (project: string, signal?: AbortSignal) => list<Invitation>(of(project, '/invitations'), signal),
   revoke: (project: string, id: string) => call<void>('DELETE', of(project, `/invitations/${encodeURIComponent(id)}`)),
 }

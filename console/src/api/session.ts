@@ -69,3 +69,20 @@ export function takeSetupSecret(): string | null {
   }
   return sessionStorage.getItem(setupKey)
 }
+
+/** Takes what the server said of a sign-in that it refused after the provider; empty when it said nothing. */
+export function takeRefusal(): string {
+  const name =
+    location.protocol === 'https:'
+      ? '__Host-holdfast_refusal'
+      : `holdfast_refusal${location.port && `_${location.port}`}`
+  const found = document.cookie.split('; ').find((cookie) => cookie.startsWith(`${name}=`))
+  if (!found) return ''
+  // biome-ignore lint/suspicious/noDocumentCookie: not every browser has the Cookie Store API
+  document.cookie = `${name}=; Path=/; Max-Age=0; SameSite=Strict${location.protocol === 'https:' ? '; Secure' : ''}`
+  try {
+    return decodeURIComponent(found.slice(name.length + 1))
+  } catch {
+    return ''
+  }
+}

@@ -28,9 +28,10 @@ const join = createRoute({
 const login = createRoute({
   getParentRoute: () => root,
   path: '/login',
-  validateSearch: (search: Record<string, unknown>): { to?: string } => {
+  validateSearch: (search: Record<string, unknown>): { to?: string; oidc?: 'done' | 'code' | 'refused' } => {
     const to = safeReturnPath(search.to)
-    return to === '/projects' ? {} : { to }
+    const oidc = (['done', 'code', 'refused'] as const).find((word) => word === search.oidc)
+    return { ...(to !== '/projects' && { to }), ...(oidc && { oidc }) }
   },
   component: lazyRouteComponent(() => import('@/screens/login'), 'LoginScreen'),
 })

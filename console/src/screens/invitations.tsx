@@ -28,6 +28,7 @@ export function Invitations({ items, onRevoke }: { items: Invitation[]; onRevoke
             <Tr key={i.id}>
               <Td className="font-medium">
                 {i.reset ? 'A new password' : i.admin ? 'An administrator' : i.role ? words(i.role) : 'Somebody new'}{' '}
+                {i.email && <span className="font-normal text-muted">{i.email} </span>}
                 {i.production_rows && <Badge tone="production">rows of production</Badge>}
               </Td>
               <Td>{i.project ?? <span className="text-faint">–</span>}</Td>

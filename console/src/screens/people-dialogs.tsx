@@ -1,5 +1,7 @@
+import { useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
-import { type Link, type MemberRole, members, people, type Role, roles } from '@/api/people'
+import { api } from '@/api/client'
+import { type Link, type MemberRole, members, type Person, people, type Role, roles } from '@/api/people'
 import { Button } from '@/ui/button'
 import { CopyButton } from '@/ui/copy'
 import { Dialog } from '@/ui/dialog'
@@ -88,18 +90,67 @@ export function AddMemberDialog({ project, owner, onClose, again }: MemberProps 
   )
 }
 
+/** Asks by which address the provider means somebody; nothing where there is no provider. */
+function EmailField({ value, onChange }: { value: string; onChange: (email: string) => void }) {
+  const methods = useQuery({ queryKey: ['login-methods'], queryFn: ({ signal }) => api.loginMethods(signal) }).data
+  if (!methods?.oidc) return null
+  return (
+    <Field
+      label="E-mail address"
+      hint={`Whoever has it at ${methods.oidc} gets in without the link as well. Nothing is sent to it.`}
+    >
+      {(ids) => (
+        <Input {...ids} type="email" maxLength={100} value={value} onChange={(e) => onChange(e.target.value)} />
+      )}
+    </Field>
+  )
+}
+
+/** Writes the address by which the provider means somebody. */
+export function EmailDialog({ person, onClose, again }: { person: Person; onClose: () => void; again: () => void }) {
+  const [email, setEmail] = useState(person.email ?? '')
+  return (
+    <FormDialog
+      title={`E-mail address of ${person.name}`}
+      about="The first who signs in at the provider with this address, verified, is this person from then on; whoever was meant before no longer is."
+      action="Save"
+      onClose={onClose}
+      onSubmit={async () => {
+        await people.change(person.name, { email: email.trim() })
+        again()
+        onClose()
+      }}
+    >
+      <Field label="E-mail address" hint="Empty: nobody at the provider is this person.">
+        {(ids) => (
+          <Input
+            {...ids}
+            autoFocus
+            type="email"
+            maxLength={100}
+            value={email}
+            onChange={(e) => setEmail(e.target.value)}
+          />
+        )}
+      </Field>
+    </FormDialog>
+  )
+}
+
 /** Makes a one-time link for somebody new in a project. */
 export function InviteDialog({ project, owner, onClose, onMade }: MemberProps & { onMade: (link: Link) => void }) {
   const [role, setRole] = useState<MemberRole>({ role: 'developer' })
+  const [email, setEmail] = useState('')
   return (
     <FormDialog
       title={`Invite somebody to ${project}`}
       about="Whoever opens the link chooses a name and a password. It works once, and for a week."
       action="Make the link"
       onClose={onClose}
-      onSubmit={async () => onMade(await members.invite(project, role))}
+      onSubmit={async () => onMade(await members.invite(project, role, email.trim()))}
     >
       <RoleFields value={role} owner={owner} onChange={setRole} />
+      <EmailField value={email} onChange={setEmail} />
     </FormDialog>
   )
 }
@@ -107,13 +158,14 @@ export function InviteDialog({ project, owner, onClose, onMade }: MemberProps & 
 /** Makes a one-time link for somebody new who has no project yet. */
 export function InvitePersonDialog({ onClose, onMade }: { onClose: () => void; onMade: (link: Link) => void }) {
   const [admin, setAdmin] = useState(false)
+  const [email, setEmail] = useState('')
   return (
     <FormDialog
       title="Invite somebody"
       about="Whoever opens the link chooses a name and a password. It works once, and for a week. Roles are given in each project."
       action="Make the link"
       onClose={onClose}
-      onSubmit={async () => onMade(await people.invite(admin))}
+      onSubmit={async () => onMade(await people.invite(admin, email.trim()))}
     >
       <Checkbox
         checked={admin}
@@ -121,6 +173,7 @@ export function InvitePersonDialog({ onClose, onMade }: { onClose: () => void; o
         label="Administrator"
         hint="Every right on every project, and on people."
       />
+      <EmailField value={email} onChange={setEmail} />
     </FormDialog>
   )
 }

@@ -11,9 +11,9 @@ import { Ago, Badge, Empty, ErrorNotice, Panel, Skeleton } from '@/ui/pieces'
 import { Table, Td, Th, Tr } from '@/ui/table'
 import { Invitations } from './invitations'
 import { PageHead } from './page'
-import { InvitePersonDialog, LinkDialog, NewPersonDialog } from './people-dialogs'
+import { EmailDialog, InvitePersonDialog, LinkDialog, NewPersonDialog } from './people-dialogs'
 
-type Action = 'admin' | 'plain' | 'disable' | 'enable' | 'reset' | 'sign-out' | 'forget-code' | 'delete'
+type Action = 'admin' | 'plain' | 'disable' | 'enable' | 'reset' | 'sign-out' | 'forget-code' | 'email' | 'delete'
 
 /** What is asked before something is done to somebody; what is not here is done at once. */
 const questions: Partial<Record<Action, { title: (name: string) => string; action: string; about: string }>> = {
@@ -50,6 +50,7 @@ export function PeopleScreen() {
   const [doing, setDoing] = useState<'add' | 'invite' | null>(null)
   const [link, setLink] = useState<{ link: Link; title: string } | null>(null)
   const [asked, setAsked] = useState<{ action: Action; person: Person } | null>(null)
+  const [writing, setWriting] = useState<Person | null>(null)
   const [problem, setProblem] = useState<unknown>(null)
   const again = () => client.invalidateQueries({ queryKey: key })
   const run = async (action: Action, name: string) => {
@@ -68,7 +69,8 @@ export function PeopleScreen() {
   }
   const choose = (action: Action, person: Person) => {
     setProblem(null)
-    if (questions[action]) setAsked({ action, person })
+    if (action === 'email') setWriting(person)
+    else if (questions[action]) setAsked({ action, person })
     else run(action, person.name).catch(setProblem)
   }
   const question = asked && questions[asked.action]
@@ -120,6 +122,7 @@ export function PeopleScreen() {
           }}
         />
       )}
+      {writing && <EmailDialog person={writing} onClose={() => setWriting(null)} again={again} />}
       {link && <LinkDialog link={link.link} title={link.title} onClose={() => setLink(null)} />}
       <Confirm
         open={asked !== null}
@@ -157,6 +160,7 @@ function PeopleTable({ people, you, onChoose }: TableProps) {
           <Tr key={p.id}>
             <Td className="font-medium">
               {p.name} {p.id === you && <span className="font-normal text-faint">(you)</span>}
+              {p.email && p.email !== p.name && <span className="block font-normal text-faint text-xs">{p.email}</span>}
             </Td>
             <Td>
               <span className="flex flex-wrap gap-1">
@@ -197,6 +201,7 @@ function PersonMenu({ person, self, onChoose }: MenuProps) {
       <MenuContent align="end">
         {item('reset', 'Link for a new password')}
         {item('sign-out', 'Sign out everywhere')}
+        {item('email', 'E-mail address…')}
         {!self && (
           <>
             {person.one_time_code && item('forget-code', 'Forget the authenticator…')}
