@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -57,5 +58,28 @@ func TestACodeIsTakenOnceAndAroundItsTime(t *testing.T) {
 	}
 	if url := CodeURL([]byte("12345678901234567890"), "Holdfast", "ann@example.com"); url != "otpauth://totp/Holdfast:ann@example.com?issuer=Holdfast&secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ" {
 		t.Error(url)
+	}
+}
+
+// Who has no account, or no password, costs as much memory and as many passes as a wrong password: the time of an answer tells nothing.
+func TestNoHashCostsAsMuchAsAWrongPassword(t *testing.T) {
+	cost := Cost{Memory: 8 << 10, Time: 1, Threads: 1}
+	took := func(encoded string) uint64 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if VerifyPassword(encoded, "a guess", cost) {
+			t.Errorf("%q is right", encoded)
+		}
+		runtime.ReadMemStats(&after)
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	wrong := took(HashPassword("a long password", cost))
+	if wrong < uint64(cost.Memory)<<10 {
+		t.Fatalf("a wrong password took %d bytes only: this test measures nothing", wrong)
+	}
+	for _, encoded := range []string{"", "no hash", "$argon2id$v=19$m=1,t=1,p=1$x$x"} {
+		if got := took(encoded); got < wrong-wrong/10 || got > wrong+wrong/10 {
+			t.Errorf("%q took %d bytes, a wrong password %d", encoded, got, wrong)
+		}
 	}
 }

@@ -445,3 +445,53 @@ func TestAProjectKeepsAnOwner(t *testing.T) {
 		t.Errorf("got %+v, %v", members, err)
 	}
 }
+
+// Every refusal of a name and a password has done the work of checking a password once: how long it took tells nothing.
+func TestNoLoginIsRefusedWithoutTheWork(t *testing.T) {
+	p, _ := town(t)
+	settle(t, p, "ann", holdfast.Viewer)
+	settle(t, p, "dan", holdfast.Viewer)
+	disabled := true
+	if _, err := p.ChangePerson(t.Context(), admin, "dan", PersonChange{Disabled: &disabled}); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.store.Update(t.Context(), func(tx *store.Tx) error {
+		return tx.InsertPerson(store.Person{Person: holdfast.Person{ID: "per_nopassword", Name: "nopassword"}})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	// Whoever checks a password takes a place here and gives it back.
+	places, work := make(chan struct{}), 0
+	p.people.hashing = places
+	counted, stop := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(counted)
+		for {
+			select {
+			case <-places:
+				work++
+				places <- struct{}{}
+			case <-stop:
+				return
+			}
+		}
+	}()
+	attempts := map[string]Credentials{
+		"a wrong password":       {Name: "ann", Password: "a wrong password"},
+		"an unknown name":        {Name: "zoe", Password: password},
+		"a disabled account":     {Name: "dan", Password: password},
+		"an account without one": {Name: "nopassword", Password: password},
+		"a password too long":    {Name: "ann", Password: strings.Repeat("x", holdfast.MaxPassword+1)},
+	}
+	said := map[string]bool{}
+	for name, with := range attempts {
+		_, err := p.Login(t.Context(), From{Source: "192.0.2.1"}, with)
+		wantKind(t, name, err, holdfast.Unauthenticated)
+		said[err.Error()] = true
+	}
+	close(stop)
+	<-counted
+	if work != len(attempts) || len(said) != 1 {
+		t.Errorf("%d attempts did the work %d times and were told %v", len(attempts), work, said)
+	}
+}
