@@ -637,6 +637,74 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/login/methods": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How one can sign in here */
+        get: operations["login-methods"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/login/oidc": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Send a browser to the provider to sign in */
+        get: operations["begin-oidc"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/login/oidc/callback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where the provider sends a browser back to */
+        get: operations["finish-oidc"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/login/oidc/code": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Give the code of the authenticator after the provider */
+        post: operations["finish-oidc-code"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/logout": {
         parameters: {
             query?: never;
@@ -649,6 +717,28 @@ export interface paths {
         /** End the session that the request came by */
         post: operations["logout"];
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/oidc": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The OpenID Connect provider that people may sign in with */
+        get: operations["get-oidc"];
+        /**
+         * Let people sign in with an OpenID Connect provider
+         * @description The provider is asked for its description first. Somebody gets in by a verified e-mail address of a person or an invitation, and is known by the provider's subject from then on.
+         */
+        put: operations["set-oidc"];
+        post?: never;
+        /** Let people sign in with passwords only */
+        delete: operations["remove-oidc"];
         options?: never;
         head?: never;
         patch?: never;
@@ -764,6 +854,27 @@ export interface paths {
          * @description The door is closed, the server stops, and everything is kept for seven days, in which it can be brought back. With `now` it is gone for good at once: that takes the name once more in `confirm`, and a final backup is made first unless `no_backup` is said. Protected branches are refused.
          */
         delete: operations["delete-project"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/agents": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a project's agents may do beyond development and previews */
+        get: operations["get-agent-settings"];
+        /**
+         * Set what a project's agents may do beyond development and previews
+         * @description Off unless it is set. With read_production agents see production's rows as they are; they cannot change any.
+         */
+        put: operations["set-agent-settings"];
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -1094,6 +1205,26 @@ export interface paths {
          * @description The file is the body, of any size. One transaction, after a checkpoint where the branch has a history. The answer is a stream of ImportEvent in lines.
          */
         post: operations["import-table"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/branches/{branch}/keep-look": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Keep a look for another half a minute
+         * @description For who shows it without a session. Other branches need nobody to keep them.
+         */
+        post: operations["keep-look"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1552,6 +1683,66 @@ export interface paths {
         put?: never;
         /** Bring back what a branch's tables had before its newest sync */
         post: operations["undo-sync"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/branches/{branch}/tables": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A branch's tables and views
+         * @description Who may see a branch may see its structure, also where its rows may not be read. It wakes the branch.
+         */
+        get: operations["list-tables"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/branches/{branch}/tables/{table}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What belongs to a table: columns, constraints, indexes, triggers, policies
+         * @description It wakes the branch.
+         */
+        get: operations["show-table"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/projects/{project}/branches/{branch}/tables/{table}/sql": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A table's structure as SQL
+         * @description It wakes the branch.
+         */
+        get: operations["dump-table"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -2489,6 +2680,8 @@ export interface components {
             /** Format: date-time */
             created_at: string;
             disabled: boolean;
+            /** @description By which the OpenID Connect provider is believed to mean this person. */
+            email?: string;
             id: string;
             /** Format: date-time */
             last_login_at?: string;
@@ -2504,6 +2697,16 @@ export interface components {
              * @example []
              */
             objects?: string[] | null;
+        };
+        AgentSettings: {
+            /** @description Agents may run queries on production, in a read-only transaction and as a role that can only select. */
+            read_production: boolean;
+            /**
+             * Format: int64
+             * @description Of such a query; 10 when left out.
+             * @example 10
+             */
+            statement_timeout_seconds?: number;
         };
         Alert: {
             /** Format: date-time */
@@ -3127,6 +3330,7 @@ export interface components {
             admin: boolean;
             /** Format: date-time */
             created_at: string;
+            email?: string;
             /** Format: date-time */
             expires_at: string;
             id: string;
@@ -3299,6 +3503,9 @@ export interface components {
         ListTableSet: {
             items: components["schemas"]["TableSet"][];
         };
+        ListTableSummary: {
+            items: components["schemas"]["TableSummary"][];
+        };
         ListToken: {
             items: components["schemas"]["Token"][];
         };
@@ -3351,6 +3558,17 @@ export interface components {
             password: string;
             /** @description Asks for a token of that name in the answer instead of a session: for programs. */
             token_name?: string;
+        };
+        LoginCode: {
+            /**
+             * @description Of the authenticator, or a recovery code.
+             * @example 123456
+             */
+            code: string;
+        };
+        LoginMethods: {
+            /** @description The name of the provider; empty where there is none. */
+            oidc: string;
         };
         MaskRule: {
             /** @example email */
@@ -3569,6 +3787,8 @@ export interface components {
         NewInvitation: {
             /** @description Of the installation. */
             admin?: boolean;
+            /** @description Whoever has this address at the OpenID Connect provider gets in without the link as well. */
+            email?: string;
             /**
              * Format: int64
              * @description 0 or left out: a week.
@@ -3591,6 +3811,8 @@ export interface components {
         };
         NewPerson: {
             admin?: boolean;
+            /** @description By which the OpenID Connect provider is believed to mean this person. */
+            email?: string;
             /** @example ann */
             name: string;
             /** @example a long password */
@@ -3615,6 +3837,8 @@ export interface components {
             sample_rows?: number;
         };
         NewProjectInvitation: {
+            /** @description Whoever has this address at the OpenID Connect provider gets in without the link as well. */
+            email?: string;
             /**
              * Format: int64
              * @description 0 or left out: a week.
@@ -3652,6 +3876,37 @@ export interface components {
             /** @enum {string} */
             right: "read" | "write" | "admin";
         };
+        OIDC: {
+            client_id: string;
+            /** @example https://login.example.com */
+            issuer: string;
+            /**
+             * @description What the button says.
+             * @example Example Inc.
+             */
+            name: string;
+            /** @description What the provider has to know as an address to send browsers back to. */
+            redirect_url: string;
+        };
+        OIDCChange: {
+            /** @example holdfast */
+            client_id: string;
+            /**
+             * @description Left out: the one that is there, if the issuer stays.
+             * @example secret
+             */
+            client_secret?: string;
+            /**
+             * @description As the provider calls itself, with https://.
+             * @example https://127.0.0.1:1
+             */
+            issuer: string;
+            /**
+             * @description What the button says.
+             * @example Example Inc.
+             */
+            name: string;
+        };
         Parameter: {
             /** @description It was set on this branch. */
             changed: boolean;
@@ -3676,6 +3931,8 @@ export interface components {
             /** Format: date-time */
             created_at: string;
             disabled: boolean;
+            /** @description By which the OpenID Connect provider is believed to mean this person. */
+            email?: string;
             id: string;
             /** Format: date-time */
             last_login_at?: string;
@@ -3688,6 +3945,8 @@ export interface components {
             admin?: boolean;
             /** @description May not sign in; sessions end and tokens stop. */
             disabled?: boolean;
+            /** @description By which the OpenID Connect provider is believed to mean this person; empty: by none. Whoever was meant before no longer is. */
+            email?: string;
             /** @description Forget the authenticator, for somebody who lost it. */
             forget_code?: boolean;
         };
@@ -4832,6 +5091,34 @@ export interface components {
             /** @description Patterns such as orders or sales.*; all tables when left out. */
             tables?: string[] | null;
         };
+        TableColumn: {
+            comment: string;
+            /** @description The expression of a default or of a generated column; empty: none. */
+            default: string;
+            /** @enum {string} */
+            generated: "" | "stored" | "virtual";
+            /** @enum {string} */
+            identity: "" | "always" | "by default";
+            name: string;
+            /** @description NOT NULL */
+            required: boolean;
+            /** @example numeric(12,2) */
+            type: string;
+        };
+        TableConstraint: {
+            /**
+             * @description As ALTER TABLE ADD CONSTRAINT takes it.
+             * @example CHECK (total >= 0)
+             */
+            definition: string;
+            /** @enum {string} */
+            kind: "primary key" | "unique" | "foreign key" | "check" | "exclusion" | "not null" | "trigger";
+            name: string;
+            /** @description Whose it is, as in SQL. */
+            table: string;
+            /** @description False: rows from before were not checked. */
+            valid: boolean;
+        };
         TableCount: {
             /** @description From the statistics: counting would have taken too long. */
             estimated: boolean;
@@ -4861,6 +5148,30 @@ export interface components {
              */
             where?: string;
         };
+        TableIndex: {
+            /** @description It comes and goes with a constraint. */
+            constraint: boolean;
+            /** @description The statement that makes it. */
+            definition: string;
+            name: string;
+            /** Format: int64 */
+            size_bytes: number;
+            unique: boolean;
+            /** @description False: its making failed; it is not used. */
+            valid: boolean;
+        };
+        TablePolicy: {
+            /** @description Which rows can be written; empty: not said. */
+            check: string;
+            /** @enum {string} */
+            command: "all" | "select" | "insert" | "update" | "delete";
+            name: string;
+            permissive: boolean;
+            /** @description public: everybody. */
+            roles: string[];
+            /** @description Which rows can be seen; empty: not said. */
+            using: string;
+        };
         TableRecords: {
             /** Format: int64 */
             records: number;
@@ -4877,6 +5188,76 @@ export interface components {
              *     ]
              */
             tables: string[] | null;
+        };
+        TableStructure: {
+            /** Format: int64 */
+            column_count: number;
+            columns: components["schemas"]["TableColumn"][];
+            comment: string;
+            constraints: components["schemas"]["TableConstraint"][];
+            /** @description The query of a view. */
+            definition: string;
+            /** @description For its owner, too. */
+            force_row_security: boolean;
+            indexes: components["schemas"]["TableIndex"][];
+            /** @enum {string} */
+            kind: "table" | "partitioned table" | "view" | "materialized view" | "foreign table";
+            /** @example orders */
+            name: string;
+            owner: string;
+            partition_bound: string;
+            /** @example RANGE (placed_at) */
+            partition_key: string;
+            partition_of: string;
+            policies: components["schemas"]["TablePolicy"][];
+            /** @description Foreign keys of other tables. */
+            referenced_by: components["schemas"]["TableConstraint"][];
+            row_security: boolean;
+            /**
+             * Format: int64
+             * @description As PostgreSQL last estimated; -1: never.
+             */
+            rows: number;
+            /** @example public */
+            schema: string;
+            /**
+             * Format: int64
+             * @description With its indexes and long values.
+             */
+            size_bytes: number;
+            triggers: components["schemas"]["TableTrigger"][];
+        };
+        TableSummary: {
+            /** Format: int64 */
+            column_count: number;
+            comment: string;
+            /** @enum {string} */
+            kind: "table" | "partitioned table" | "view" | "materialized view" | "foreign table";
+            /** @example orders */
+            name: string;
+            owner: string;
+            /**
+             * Format: int64
+             * @description As PostgreSQL last estimated; -1: never.
+             */
+            rows: number;
+            /** @example public */
+            schema: string;
+            /**
+             * Format: int64
+             * @description With its indexes and long values.
+             */
+            size_bytes: number;
+        };
+        TableTrigger: {
+            /** @description The statement that makes it. */
+            definition: string;
+            /**
+             * @description In which sessions it fires; origin: in all but those of replication.
+             * @enum {string}
+             */
+            enabled: "origin" | "disabled" | "replica" | "always";
+            name: string;
         };
         ThreeTwoOne: {
             /** Format: int64 */
@@ -6022,6 +6403,18 @@ export interface operations {
                 /** @description Only entries before this number; 0: from the end. */
                 before?: number;
                 limit?: number;
+                /** @description Only entries of whom has this in the name. Texts are found anywhere, whatever their case. */
+                actor?: string;
+                /** @description Only entries with this in what was done. */
+                action?: string;
+                /** @description Only entries with this in what it was done to. */
+                subject?: string;
+                /** @description Only entries with this in the address that the request came from. */
+                source?: string;
+                /** @description Only entries from this moment on. */
+                since?: string;
+                /** @description Only entries before this moment. */
+                until?: string;
             };
             header?: never;
             path?: never;
@@ -6430,6 +6823,133 @@ export interface operations {
             };
         };
     };
+    "login-methods": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoginMethods"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "begin-oidc": {
+        parameters: {
+            query?: {
+                /** @description The page of the console to come back to. */
+                to?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description See Other */
+            303: {
+                headers: {
+                    Location?: string;
+                    "Set-Cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "finish-oidc": {
+        parameters: {
+            query?: {
+                state?: string;
+                code?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description See Other */
+            303: {
+                headers: {
+                    Location?: string;
+                    "Set-Cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "finish-oidc-code": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["LoginCode"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    "Set-Cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoggedIn"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     logout: {
         parameters: {
             query?: never;
@@ -6443,6 +6963,95 @@ export interface operations {
             204: {
                 headers: {
                     "Set-Cookie"?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-oidc": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OIDC"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "set-oidc": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OIDCChange"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OIDC"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "remove-oidc": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -6765,6 +7374,70 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Job"];
                 };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "get-agent-settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentSettings"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "set-agent-settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AgentSettings"];
+            };
+        };
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Error */
             default: {
@@ -7653,6 +8326,36 @@ export interface operations {
                 content: {
                     "application/x-ndjson": components["schemas"]["ImportEvent"];
                 };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "keep-look": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description No Content */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Error */
             default: {
@@ -8567,6 +9270,106 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Job"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "list-tables": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListTableSummary"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "show-table": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+                /** @description As in SQL: orders, sales.orders. */
+                table: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TableStructure"];
+                };
+            };
+            /** @description Error */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    "dump-table": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                project: string;
+                branch: string;
+                /** @description As in SQL: orders, sales.orders. */
+                table: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SchemaDump"];
                 };
             };
             /** @description Error */
