@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -55,4 +56,17 @@ Setting it takes an admin of the project; every query is in the audit trail.`,
 	cmd.Flags().BoolVar(&read, "read-production", false, "agents may run queries on production")
 	cmd.Flags().StringVar(&timeout, "timeout", "", "of each statement on production: 1s to 60s (10s unless it was set)")
 	return cmd
+}
+
+// agentPrefix is how the tokens of agents begin.
+const agentPrefix = "hf_agent_"
+
+// writeForAgents chooses JSON in lines where the token is an agent's, unless the command line says what it wants.
+func (c *cli) writeForAgents(chosen bool) {
+	if chosen && !c.json {
+		return
+	}
+	if t, err := c.target(); err == nil && strings.HasPrefix(t.token, agentPrefix) {
+		c.json, c.lines = true, true
+	}
 }

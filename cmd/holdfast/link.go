@@ -103,21 +103,28 @@ func (c *cli) project(arg string) (string, error) {
 }
 
 func (c *cli) linkCommand() *cobra.Command {
-	var remove bool
+	var remove, agent bool
 	cmd := &cobra.Command{
 		Use:   "link [PROJECT/BRANCH]",
 		Short: "Tie this directory to a branch",
 		Long: `Writes the file .holdfast into this directory. In it and below, commands that take a branch work with this one when none is named, and
 a name without a slash is a branch of its project. The file holds no secret and can be committed.
 
-Without an argument it shows the link that holds here.`,
+Without an argument it shows the link that holds here.
+
+With --agent it writes one line of JSON and never asks: {"state", "branch", "file", "message", "choices", "next"}. Do what "next" says and run it again
+until the state is "linked". The other states are server_missing, login_needed, project_needed, branch_needed and production_refused. Without a branch it
+takes the link that holds, or the only development branch there is.`,
 		Example: `  holdfast link shop/development
   holdfast env
   holdfast psql production
-  holdfast link --remove`,
+  holdfast link --remove
+  holdfast link --agent`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			switch {
+			case agent:
+				return c.linkForAgent(cmd.Context(), first(args))
 			case remove:
 				if err := os.Remove(linkFile); errors.Is(err, fs.ErrNotExist) {
 					return &holdfast.Error{Kind: holdfast.NotFound, Message: "this directory has no link of its own"}
@@ -132,11 +139,7 @@ Without an argument it shows the link that holds here.`,
 				if _, err := client.Branch(cmd.Context(), ref); err != nil {
 					return err
 				}
-				raw, err := toml.Marshal(link{Branch: ref.String(), Server: c.server})
-				if err != nil {
-					return err
-				}
-				if err := writeFile(linkFile, append([]byte("# Which Holdfast branch this directory works with; see `holdfast link --help`.\n"), raw...), 0o644); err != nil {
+				if err := c.writeLink(ref); err != nil {
 					return err
 				}
 				return c.say("this directory is linked to %s", ref)
@@ -144,7 +147,17 @@ Without an argument it shows the link that holds here.`,
 		},
 	}
 	cmd.Flags().BoolVar(&remove, "remove", false, "remove this directory's link")
+	cmd.Flags().BoolVar(&agent, "agent", false, "for a coding agent: say in JSON how far it is and what to do next")
+	cmd.MarkFlagsMutuallyExclusive("remove", "agent")
 	return cmd
+}
+
+func (c *cli) writeLink(ref holdfast.BranchRef) error {
+	raw, err := toml.Marshal(link{Branch: ref.String(), Server: c.server})
+	if err != nil {
+		return err
+	}
+	return writeFile(linkFile, append([]byte("# Which Holdfast branch this directory works with; see `holdfast link --help`.\n"), raw...), 0o644)
 }
 
 func (c *cli) showLink() error {

@@ -21,7 +21,9 @@ func (c *cli) show(v any, human func(io.Writer)) error {
 	if c.json {
 		enc := json.NewEncoder(w)
 		enc.SetEscapeHTML(false)
-		enc.SetIndent("", "  ")
+		if !c.lines {
+			enc.SetIndent("", "  ")
+		}
 		if err := enc.Encode(v); err != nil {
 			return fmt.Errorf("write the answer: %w", err)
 		}
@@ -38,6 +40,14 @@ func (c *cli) show(v any, human func(io.Writer)) error {
 func showList[T any](c *cli, items []T, human func(io.Writer)) error {
 	if items == nil {
 		items = []T{}
+	}
+	if c.json && c.lines {
+		for _, item := range items {
+			if err := c.show(item, nil); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	return c.show(items, human)
 }

@@ -24,6 +24,7 @@ type cli struct {
 	server string // a login's name
 	data   string // a local data directory
 	json   bool
+	lines  bool // JSON without indentation, a list's items each in a line: an agent reads it
 
 	running bool // the command line was understood; errors from now on are not about its form
 }
@@ -40,11 +41,14 @@ login, else in the local data directory.`,
 		Example: `  holdfast project create shop
   holdfast env shop/development
   holdfast psql shop/development`,
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		Args:              cobra.ArbitraryArgs,
-		RunE:              c.unknownSubcommand,
-		PersistentPreRun:  func(*cobra.Command, []string) { c.running = true },
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.ArbitraryArgs,
+		RunE:          c.unknownSubcommand,
+		PersistentPreRun: func(cmd *cobra.Command, _ []string) {
+			c.running = true
+			c.writeForAgents(cmd.Flags().Changed("json"))
+		},
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: false},
 	}
 	root.SetIn(c.in)
