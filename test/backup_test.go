@@ -1,13 +1,18 @@
 package test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/holdfast/holdfast/internal/api"
 	"github.com/holdfast/holdfast/internal/servetest"
@@ -249,4 +254,72 @@ func TestTheDocumentedRequestsOfBackups(t *testing.T) {
 	call(admin, "POST", at, `{"project":"`+project+`","branch":"development","format":"xml"}`, http.StatusUnprocessableEntity)
 	call(admin, "POST", at, `{"project":"`+project+`","branch":"nowhere"}`, http.StatusNotFound)
 	call("nobody", "GET", at, "", http.StatusUnauthorized)
+}
+
+// Production stands as it was, or as the backup has it, whenever the control plane is killed during a restore into it, and the next one completes it.
+func TestARestoreOfABackupThatIsKilledLosesNothing(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	_, production := s.project(t, api.NewProject{Name: "shop"})
+	execute(t, s.connect(t, production), `CREATE TABLE kept AS SELECT n, repeat('x', 200) AS pad FROM generate_series(1, 20000) n`)
+	const backedUp, changed = "20000 0 false", "20000 2857 true"
+	state := func() (got string) {
+		t.Helper()
+		servetest.Until(t, "production answers", func() bool { // while the databases are exchanged it does not
+			con, err := s.Connection(t.Context(), production)
+			if err != nil {
+				return false
+			}
+			conn, err := pgx.Connect(t.Context(), con.URL)
+			if err != nil {
+				return false
+			}
+			defer conn.Close(context.Background())
+			return conn.QueryRow(t.Context(), `SELECT concat_ws(' ', count(*), count(*) FILTER (WHERE pad = 'changed'), (to_regclass('later') IS NOT NULL)::text) FROM kept`).Scan(&got) == nil
+		})
+		return got
+	}
+	var b api.Backup
+	readJSON(t, s.must(t, "backup", "create", production.String(), "--json"), &b)
+	for step := range 4 {
+		execute(t, s.connect(t, production), `UPDATE kept SET pad = 'changed' WHERE n % 7 = 0; CREATE TABLE later (n int)`)
+		job, err := s.RestoreBackup(t.Context(), production, api.RestoreBackup{Backup: b.ID, Clear: true, Confirm: production.String()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, reached := context.WithCancel(t.Context())
+		_, err = s.FollowJob(ctx, job.ID, func(j api.Job) {
+			if j.State == "running" && j.StepIndex >= step && j.Step != "" {
+				reached()
+			}
+		})
+		reached()
+		if err != nil && !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+		s.signal(t, syscall.SIGKILL)
+		s.start(t)
+		if got := state(); got != changed && got != backedUp {
+			t.Errorf("killed at step %d production is neither as before nor as backed up: %s", step, got)
+		}
+		last, err := s.FollowJob(t.Context(), job.ID, func(api.Job) {})
+		if err != nil || last.Err() != nil {
+			t.Fatalf("after a crash at step %d: %v, %v", step, err, last.Err())
+		}
+		if got := state(); got != backedUp {
+			t.Errorf("after the crash at step %d it was completed to %s, want %s", step, got, backedUp)
+		}
+		if n := value[int](t, s.connect(t, production), `SELECT count(*)::int FROM pg_database WHERE datname NOT IN ('postgres', 'template0', 'template1') AND datname NOT LIKE 'before\_restore\_%'`); n != 1 {
+			t.Errorf("after the crash at step %d there are %d databases beside those that are kept", step, n)
+		}
+	}
+	all, err := s.Backups(t.Context(), "shop", "production")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range all {
+		if one.Status == "in_progress" {
+			t.Errorf("%s is still in progress", one.Name)
+		}
+	}
 }
