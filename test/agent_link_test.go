@@ -22,7 +22,7 @@ func TestAnAgentLinksADirectory(t *testing.T) {
 		}
 		return got
 	}
-	step(1, "server_missing", "http://"+takenPort(t), token)
+	step(7, "server_missing", "http://"+takenPort(t), token)
 	step(4, "login_needed", url, "hf_agent_wrong")
 	step(2, "branch_needed", url, token, development.Project+"/nowhere")
 	step(4, "production_refused", url, token, production.String())

@@ -3,13 +3,18 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/api"
 )
+
+// linkPatience is how long a server may take to answer before an agent is told that there is none: something else may hold the port and say nothing.
+const linkPatience = 15 * time.Second
 
 // linkState is how far an agent is on its way to a branch to work on; docs/agents.md lists the states.
 type linkState struct {
@@ -34,11 +39,16 @@ func (c *cli) linkForAgent(ctx context.Context, arg string) error {
 }
 
 func (c *cli) linkStep(ctx context.Context, arg string) (linkState, error) {
+	ctx, cancel := context.WithTimeout(ctx, linkPatience)
+	defer cancel()
 	client, err := c.client()
 	var projects []api.Project
 	if err == nil {
 		defer client.Close()
 		projects, err = client.Projects(ctx)
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = &holdfast.Error{Kind: holdfast.Timeout, Message: fmt.Sprintf("the server did not answer within %s", linkPatience), Hint: "see that Holdfast, and not another program, listens there"}
 	}
 	switch {
 	case holdfast.KindOf(err) == holdfast.Unauthenticated:
