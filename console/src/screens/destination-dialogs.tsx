@@ -101,6 +101,21 @@ export function LocationDialog({ project, onClose, again }: Props) {
               )}
             </Field>
           </div>
+          <Field
+            label="Object lock, days"
+            hint="For so long the bucket destroys a backup for nobody, Holdfast included. It must have been made with object lock."
+          >
+            {(ids) => (
+              <Input
+                {...ids}
+                type="number"
+                min={0}
+                max={3660}
+                value={l.lock_days ?? 0}
+                onChange={(e) => change({ lock_days: Math.max(0, Math.trunc(Number(e.target.value)) || 0) })}
+              />
+            )}
+          </Field>
           <Checkbox
             checked={l.path_style ?? false}
             onCheckedChange={(path_style) => change({ path_style })}

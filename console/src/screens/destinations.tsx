@@ -6,6 +6,7 @@ import { locations as api, type BackupHealth, backups, type Location } from '@/a
 import { queries } from '@/api/queries'
 import type { Branch } from '@/api/types'
 import { byImportance } from '@/lib/branches'
+import { count } from '@/lib/format'
 import { useRights } from '@/lib/rights'
 import { Button } from '@/ui/button'
 import { Confirm } from '@/ui/confirm'
@@ -109,7 +110,10 @@ function Locations({ project }: { project: string }) {
                 <Td className="font-medium">{l.name}</Td>
                 <Td className="text-muted">{l.kind === 's3' ? 'S3' : 'Folder'}</Td>
                 <Td className="font-mono text-xs">{whereOf(l)}</Td>
-                <Td>{l.encrypt ? <Badge tone="ok">encrypted</Badge> : <span className="text-faint">no</span>}</Td>
+                <Td>
+                  {l.encrypt ? <Badge tone="ok">encrypted</Badge> : <span className="text-faint">no</span>}
+                  {l.lock_days ? <Badge className="ml-1">locked for {count(l.lock_days)} days</Badge> : null}
+                </Td>
                 <Td className="text-right">
                   {may && !isOwn(l) && (
                     <Button size="sm" aria-label={`Forget ${l.name}`} onClick={() => setGoing(l)}>

@@ -178,14 +178,18 @@ function Points({ points, may, onChoose, again }: PointsProps) {
         <tbody>
           {points.map((p) => (
             <Tr key={p.id}>
-              <Td className="font-medium">{p.label || '–'}</Td>
+              <Td className="font-medium">
+                {p.label || '–'}
+                {p.lost && <p className="font-normal text-production text-xs">Cannot be restored: {p.lost}</p>}
+              </Td>
               <Td className="text-muted">{words(p.reason)}</Td>
               <Td className="text-muted">
                 <Ago at={p.at} />
+                {p.kept_until && <p className="text-faint text-xs">kept until {moment(new Date(p.kept_until))}</p>}
               </Td>
               <Td>
                 <div className="flex justify-end gap-1">
-                  <Button size="sm" onClick={() => onChoose(`checkpoint:${p.id}`)}>
+                  <Button size="sm" disabled={Boolean(p.lost)} onClick={() => onChoose(`checkpoint:${p.id}`)}>
                     Choose
                   </Button>
                   {may && (
