@@ -35,7 +35,12 @@ func (c *cli) checkpointCreateCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return c.show(p, func(w io.Writer) { fmt.Fprintf(w, "checkpoint %s of %s at %s\n", p.ID, ref, p.LSN) })
+				return c.show(p, func(w io.Writer) {
+					fmt.Fprintf(w, "checkpoint %s of %s at %s\n", p.ID, ref, p.LSN)
+					if p.Lost != "" {
+						fmt.Fprintf(w, "its moment cannot be restored: %s\n", p.Lost)
+					}
+				})
 			})
 		},
 	}

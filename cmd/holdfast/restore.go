@@ -237,7 +237,7 @@ type momentFlags struct{ at, lsn, checkpoint string }
 func (m *momentFlags) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&m.at, "at", "", `a time: "10 minutes ago", "2026-11-20 14:03:11+01"`)
 	cmd.Flags().StringVar(&m.lsn, "lsn", "", "a WAL position: 0/5000148")
-	cmd.Flags().StringVar(&m.checkpoint, "checkpoint", "", "a checkpoint's ID")
+	cmd.Flags().StringVar(&m.checkpoint, "checkpoint", "", "a checkpoint's ID, or its label")
 	cmd.MarkFlagsMutuallyExclusive("at", "lsn", "checkpoint")
 }
 

@@ -151,15 +151,36 @@ func (a *Archive) Checkpoints(ctx context.Context) ([]holdfast.Checkpoint, error
 	return found, err
 }
 
-// CheckpointByID gives one checkpoint.
+// checkpoint finds a checkpoint by its ID, or by its label where only one has it.
+func (c *catalogue) checkpoint(name holdfast.CheckpointID) (holdfast.Checkpoint, error) {
+	if found, ok := c.checkpoints[name]; ok {
+		return found, nil
+	}
+	var found []holdfast.Checkpoint
+	for _, cp := range c.checkpoints {
+		if cp.Label == string(name) && name != "" {
+			found = append(found, cp)
+		}
+	}
+	const hint = "`holdfast checkpoint list BRANCH` shows them"
+	switch len(found) {
+	case 0:
+		return holdfast.Checkpoint{}, &holdfast.Error{Kind: holdfast.NotFound, Message: fmt.Sprintf("there is no checkpoint %s", name), Hint: hint}
+	case 1:
+		return found[0], nil
+	}
+	return holdfast.Checkpoint{}, &holdfast.Error{Kind: holdfast.Invalid, Message: fmt.Sprintf("%d checkpoints are labelled %q; name one by its ID", len(found), name), Hint: hint}
+}
+
+// CheckpointByID gives one checkpoint, which may be named by its label as well where no other has the same.
 func (a *Archive) CheckpointByID(ctx context.Context, id holdfast.CheckpointID) (holdfast.Checkpoint, error) {
 	var found holdfast.Checkpoint
 	err := a.withCatalogue(ctx, func(c *catalogue) error {
-		var ok bool
-		if found, ok = c.checkpoints[id]; !ok {
-			return &holdfast.Error{Kind: holdfast.NotFound, Message: fmt.Sprintf("there is no checkpoint %s", id)}
+		cp, err := c.checkpoint(id)
+		if err != nil {
+			return err
 		}
-		found = c.judged(found)
+		found = c.judged(cp)
 		return nil
 	})
 	return found, err
@@ -187,9 +208,11 @@ func (a *Archive) SetSchemaFingerprint(ctx context.Context, id holdfast.Checkpoi
 
 // DeleteCheckpoint forgets a checkpoint. Its moment can still be restored by its time while it lies in the window.
 func (a *Archive) DeleteCheckpoint(ctx context.Context, id holdfast.CheckpointID) error {
-	if _, err := a.CheckpointByID(ctx, id); err != nil {
+	found, err := a.CheckpointByID(ctx, id)
+	if err != nil {
 		return err
 	}
+	id = found.ID // it may have been named by its label
 	name := a.objects.checkpoint(id)
 	if err := a.outbox.drop(name); err != nil {
 		return err

@@ -84,9 +84,9 @@ func (c *catalogue) locate(p holdfast.Point) (target, error) {
 	t := target{cut: p.LSN, after: p.At}
 	switch {
 	case p.Checkpoint != "":
-		cp, ok := c.checkpoints[p.Checkpoint]
-		if !ok {
-			return target{}, &holdfast.Error{Kind: holdfast.NotFound, Message: fmt.Sprintf("there is no checkpoint %s", p.Checkpoint)}
+		cp, err := c.checkpoint(p.Checkpoint)
+		if err != nil {
+			return target{}, err
 		}
 		at.Lineage, at.Timeline, t.cut = cp.Lineage, cp.Timeline, cp.LSN
 	case !p.At.IsZero():

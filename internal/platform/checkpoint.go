@@ -36,6 +36,11 @@ func (p *Platform) CreateCheckpoint(ctx context.Context, who holdfast.Principal,
 	}
 	// Reading a large schema takes longer than making a checkpoint may.
 	p.checkpoints.reading.Go(func() { p.fingerprint(context.WithoutCancel(ctx), b, c.ID) })
+	if archive, archiveErr := p.archive(b); archiveErr == nil { // whether it can be restored is told at once: the first base backup may still be in the making
+		if judged, judgeErr := archive.CheckpointByID(ctx, c.ID); judgeErr == nil {
+			c.Lost = judged.Lost
+		}
+	}
 	return c, p.recordAlone(ctx, who, "checkpoint.create", ref.String(), map[string]any{"checkpoint": c.ID, "label": c.Label})
 }
 

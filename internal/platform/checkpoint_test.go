@@ -36,7 +36,23 @@ func TestACheckpointKnowsTheSchemaOfItsMoment(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if second.Lost != "" {
+		t.Errorf("a checkpoint after a base backup is said to be lost: %s", second.Lost)
+	}
 	eventually(t, "the schema of the checkpoint is known", func() bool { return fingerprint(second.ID) != "" })
+	const label = holdfast.CheckpointID("with another table")
+	if named, err := p.Checkpoint(t.Context(), admin, production, label); err != nil || named.ID != second.ID {
+		t.Errorf("named by its label: %+v, %v", named, err)
+	}
+	if _, err := p.Checkpoint(t.Context(), admin, production, "nothing"); holdfast.KindOf(err) != holdfast.NotFound {
+		t.Errorf("a label that none has: %v", err)
+	}
+	if _, err := p.CreateCheckpoint(t.Context(), admin, production, NewCheckpoint{Label: string(label)}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Checkpoint(t.Context(), admin, production, label); holdfast.KindOf(err) != holdfast.Invalid {
+		t.Errorf("a label that two have: %v", err)
+	}
 	if fingerprint(first.ID) == fingerprint(second.ID) {
 		t.Error("another schema has the same fingerprint")
 	}
