@@ -6,7 +6,7 @@ export default async function ({ open, check }) {
   const red = await page.getByRole('banner').evaluate((el) => getComputedStyle(el).borderTopColor)
   check(red === 'rgb(201, 33, 61)', `the bar of production is ${red}`)
 
-  await page.getByRole('link', { name: 'Settings', exact: true }).click()
+  await page.getByRole('navigation', { name: 'Parts of the branch' }).getByRole('link', { name: 'Settings', exact: true }).click()
   await page.getByRole('textbox', { name: 'fsync', exact: true }).fill('off')
   await page.getByRole('textbox', { name: 'work_mem', exact: true }).fill('16MB')
   await page.getByRole('button', { name: 'Save 2 changes to production' }).click()
