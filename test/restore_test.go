@@ -117,7 +117,7 @@ func TestAMomentIsSeenWithoutTouchingItsBranch(t *testing.T) {
 	if got := s.must(t, "sql", production.String(), "SELECT DISTINCT name FROM bids"); !strings.Contains(got, "changed\n(1 row)") {
 		t.Errorf("now:\n%s", got)
 	}
-	if refused := s.holdfast(t, "sql", production.String(), "DELETE FROM bids"); refused.code != 1 || !strings.Contains(refused.err, "25006") {
+	if refused := s.holdfast(t, "sql", production.String(), "DELETE FROM bids"); refused.code != 1 || !strings.Contains(refused.err, "25006") || !strings.Contains(refused.err, "--write") {
 		t.Errorf("a write: %+v", refused)
 	}
 	if got := s.must(t, "sql", production.String(), "--write", "INSERT INTO bids VALUES (4, 'four') RETURNING id; SELECT 'x' AS y"); got != "id\n4\n(1 row)\n\ny\nx\n(1 row)\n" {

@@ -183,7 +183,10 @@ func suggestProject(ctx context.Context, client *api.Client, name string, err er
 }
 
 func suggest(err error, name string, names []string, otherwise string) error {
-	if near := nearest(name, names); near != "" && near != name {
+	if slices.Contains(names, name) { // what is missing is something else in it
+		return err
+	}
+	if near := nearest(name, names); near != "" {
 		otherwise = "did you mean " + near + "?"
 	}
 	return &holdfast.Error{Kind: holdfast.KindOf(err), Message: err.Error(), Hint: otherwise}

@@ -181,6 +181,9 @@ func (c *cli) sayNotice(n api.SQLMessage) {
 	fmt.Fprintln(c.errOut, printableLines(n.Severity+": "+n.Message))
 }
 
+// readOnlyTransaction is PostgreSQL's code for a change where only reading is allowed, as without --write.
+const readOnlyTransaction = "25006"
+
 // sqlError is why a script failed, as an error of this program.
 func sqlError(m *api.SQLMessage) error {
 	if m == nil {
@@ -193,7 +196,11 @@ func sqlError(m *api.SQLMessage) error {
 	if m.Position > 0 {
 		text += fmt.Sprintf("\nat character %d", m.Position)
 	}
-	return &holdfast.Error{Kind: holdfast.Internal, Message: text, Hint: m.Hint}
+	hint := m.Hint
+	if m.Code == readOnlyTransaction && hint == "" {
+		hint = "--write lets the script change something"
+	}
+	return &holdfast.Error{Kind: holdfast.Internal, Message: text, Hint: hint}
 }
 
 // sqlCSV writes results as they come, whatever their size.

@@ -17,6 +17,9 @@ func (f *Fleet) maintain(ctx context.Context, id holdfast.BranchID, do func(conn
 	return do(conn)
 }
 
+// OwnRoles are the roles beside the superuser that a branch's database has for the product itself: what they run is no program of the user's.
+func OwnRoles() []string { return []string{postgres.BackupRole, postgres.AgentRole} }
+
 // PutBackupRole makes the role that backups are made as, with that password, and returns its name. It wakes the branch.
 func (f *Fleet) PutBackupRole(ctx context.Context, id holdfast.BranchID, password, database string) (role string, err error) {
 	verifier, err := postgres.NewVerifier(password)

@@ -304,7 +304,7 @@ func (h *rehearsing) workload(ctx context.Context) ([]publish.Query, error) {
 		return nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	queries, err := publish.ReadWorkload(ctx, conn.Conn, h.found.production.Ref().Database())
+	queries, err := publish.ReadWorkload(ctx, conn.Conn, h.found.production.Ref().Database(), fleet.OwnRoles()...)
 	if holdfast.KindOf(err) == holdfast.Precondition {
 		h.run.Log(err.Error())
 		return nil, nil

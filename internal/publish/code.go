@@ -34,8 +34,12 @@ type QueryFailure struct {
 }
 
 // ReadWorkload reads the statements that ran in a database from pg_stat_statements, those that took most time first. conn is the
-// administrator's, in any database of the same server that has the extension; where it has not, the error's kind is Precondition.
-func ReadWorkload(ctx context.Context, conn *pgx.Conn, database string) ([]Query, error) {
+// administrator's, in any database of the same server that has the extension; where it has not, the error's kind is Precondition. What superusers
+// and the roles in notCode ran is left out: no program of the user's depends on it.
+func ReadWorkload(ctx context.Context, conn *pgx.Conn, database string, notCode ...string) ([]Query, error) {
+	if notCode == nil {
+		notCode = []string{} // NULL would leave out everybody's
+	}
 	var space string
 	err := conn.QueryRow(ctx, "SELECT quote_ident(n.nspname) FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_stat_statements'").Scan(&space)
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -46,8 +50,8 @@ func ReadWorkload(ctx context.Context, conn *pgx.Conn, database string) ([]Query
 	}
 	rows, err := conn.Query(ctx, `SELECT s.query, sum(s.calls)::bigint, sum(s.calls)::float8 / greatest(extract(epoch FROM now() - max(i.stats_reset))::float8, 1) * 86400, sum(s.total_exec_time)::float8
 		FROM `+space+`.pg_stat_statements s CROSS JOIN `+space+`.pg_stat_statements_info i JOIN pg_roles u ON u.oid = s.userid
-		WHERE s.dbid = (SELECT oid FROM pg_database WHERE datname = $1) AND NOT u.rolsuper AND s.toplevel
-		GROUP BY s.query ORDER BY 4 DESC`, database)
+		WHERE s.dbid = (SELECT oid FROM pg_database WHERE datname = $1) AND NOT u.rolsuper AND u.rolname <> ALL ($2) AND s.toplevel
+		GROUP BY s.query ORDER BY 4 DESC`, database, notCode)
 	if err != nil {
 		return nil, fmt.Errorf("read the workload: %w", err)
 	}

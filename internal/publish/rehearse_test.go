@@ -208,11 +208,19 @@ func TestWorkloadIsReadFromProduction(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := slices.IndexFunc(queries, func(q Query) bool { return q.SQL == "SELECT amount FROM orders WHERE id = $1" })
+	const read = "SELECT amount FROM orders WHERE id = $1"
+	i := slices.IndexFunc(queries, func(q Query) bool { return q.SQL == read })
 	if i < 0 || queries[i].Calls != 1 || queries[i].CallsPerDay <= 0 {
 		t.Errorf("%+v", queries)
 	}
 	if slices.ContainsFunc(queries, func(q Query) bool { return strings.Contains(q.SQL, "WHERE email") }) {
 		t.Error("the administrator's own statements are in the workload")
+	}
+	var owner string
+	if err := production.owner.QueryRow(t.Context(), "SELECT current_user").Scan(&owner); err != nil {
+		t.Fatal(err)
+	}
+	if rest, err := ReadWorkload(t.Context(), production.admin, production.admin.Config().Database, owner); err != nil || slices.ContainsFunc(rest, func(q Query) bool { return q.SQL == read }) {
+		t.Errorf("what a role ran that is left out: %+v, %v", rest, err)
 	}
 }
