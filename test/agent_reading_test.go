@@ -3,10 +3,13 @@ package test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/postgres"
+	"github.com/holdfast/holdfast/internal/servetest"
 )
 
 // Where a project allows it, an agent reads production and writes nothing, whatever it tries. A publish does not notice what the role was granted.
@@ -76,11 +79,55 @@ func TestAnAgentReadsProductionWhereThatIsAllowed(t *testing.T) {
 	if text, refused := read("SELECT count(*) FROM later"); refused || !strings.Contains(text, `"0"`) {
 		t.Errorf("a table that came later: %s", text)
 	}
-	s.must(t, "project", "agents", project, "--read-production=false")
-	if text, refused := read("SELECT sum(total) FROM orders"); !refused {
-		t.Errorf("when it is allowed no more: %s", text)
-	}
+	endOfReading(t, s, production, read)
 	if trail := s.must(t, "audit", "--json"); !strings.Contains(trail, "project.agents") {
 		t.Error("the setting is not in the audit trail")
 	}
+}
+
+// endOfReading switches reading off: what runs is ended, and the role is gone, where the server sleeps with its next wake.
+func endOfReading(t *testing.T, s *server, production holdfast.BranchRef, read func(sql string) (string, bool)) {
+	const role = "SELECT coalesce((SELECT 'login ' || rolcanlogin FROM pg_roles WHERE rolname = 'holdfast_agent'), 'none')"
+	allow := func(yes string, more ...string) {
+		t.Helper()
+		s.must(t, append([]string{"project", "agents", production.Project, "--read-production=" + yes}, more...)...)
+	}
+	if got := s.psql(t, production, role); got != "login false" {
+		t.Errorf("between queries the role is %s", got)
+	}
+	allow("true", "--timeout", "60s")
+	type answer struct {
+		text    string
+		refused bool
+	}
+	ended := make(chan answer, 1)
+	began := time.Now()
+	go func() {
+		text, refused := read("SELECT pg_sleep(59)")
+		ended <- answer{text, refused}
+	}()
+	servetest.Until(t, "the query", func() bool {
+		return s.psql(t, production, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'holdfast_agent' AND state = 'active'") == "1"
+	})
+	allow("false")
+	if got := <-ended; !got.refused && !strings.Contains(got.text, `"error":{`) || time.Since(began) > 58*time.Second {
+		t.Errorf("the query that ran: %+v", got)
+	}
+	if got := s.psql(t, production, role); got != "none" {
+		t.Errorf("when it is allowed no more the role is %s", got)
+	}
+	if text, refused := read("SELECT 1"); !refused {
+		t.Errorf("when it is allowed no more: %s", text)
+	}
+
+	allow("true")
+	if text, refused := read("SELECT 1 AS one"); refused || !strings.Contains(text, `"1"`) {
+		t.Errorf("when it is allowed again: %s", text)
+	}
+	s.sleep(t, production)
+	allow("false")
+	if got := s.branch(t, production).Activity; got != "asleep" {
+		t.Errorf("switching it off left production %s", got)
+	}
+	servetest.Until(t, "the end of the role", func() bool { return s.psql(t, production, role) == "none" })
 }

@@ -29,18 +29,37 @@ func (f *Fleet) PutBackupRole(ctx context.Context, id holdfast.BranchID, passwor
 	return postgres.BackupRole, f.maintain(ctx, id, func(conn *Conn) error { return postgres.PutBackupRole(ctx, conn.Conn, verifier, database) })
 }
 
-// PutAgentRole makes the role that agents read as, with that password, lets it read the branch's database, and returns its name. It wakes the branch.
-func (f *Fleet) PutAgentRole(ctx context.Context, id holdfast.BranchID, password, database string) (role string, err error) {
+// ConnectAsAgent opens a session of the role that agents read as, which it makes or brings up to date first. Its password is good for this one
+// login: afterwards the role cannot log in. One caller at a time may be in it. It wakes the branch.
+func (f *Fleet) ConnectAsAgent(ctx context.Context, id holdfast.BranchID, password, database string) (*Conn, error) {
 	verifier, err := postgres.NewVerifier(password)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	conn, err := f.Admin(ctx, id, database)
+	admin, err := f.Admin(ctx, id, database)
 	if err != nil {
-		return "", err
+		return nil, err
+	}
+	defer admin.Close(context.WithoutCancel(ctx))
+	if err := postgres.PutAgentRole(ctx, admin.Conn, verifier, database); err != nil {
+		return nil, err
+	}
+	conn, err := f.ConnectAs(ctx, id, postgres.AgentRole, password, database)
+	if locked := postgres.LockAgentRole(context.WithoutCancel(ctx), admin.Conn); locked != nil && err == nil {
+		_ = conn.Close(context.WithoutCancel(ctx)) // the first error is the one to report
+		return nil, locked
+	}
+	return conn, err
+}
+
+// RemoveAgentRole ends the sessions of the role that agents read as and drops it. It is ErrAsleep for a branch that is not awake, and wakes none.
+func (f *Fleet) RemoveAgentRole(ctx context.Context, id holdfast.BranchID, database string) error {
+	conn, err := f.lookInto(ctx, id, database)
+	if err != nil {
+		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	return postgres.AgentRole, postgres.PutAgentRole(ctx, conn.Conn, verifier, database)
+	return postgres.RemoveAgentRole(ctx, conn)
 }
 
 // MakeDatabase makes an empty database beside a branch's own, in place of one that an earlier attempt left. It wakes the branch.

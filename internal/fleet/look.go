@@ -12,6 +12,10 @@ import (
 // Look opens a session of the administrator in the maintenance database of a server that is awake; ErrAsleep when it is not. It wakes no
 // server and keeps none awake: a stop ends the session. It is for short looks; the caller closes it.
 func (f *Fleet) Look(ctx context.Context, id holdfast.BranchID) (*pgx.Conn, error) {
+	return f.lookInto(ctx, id, postgres.MaintenanceDatabase)
+}
+
+func (f *Fleet) lookInto(ctx context.Context, id holdfast.BranchID, database string) (*pgx.Conn, error) {
 	b, err := f.find(id)
 	if err != nil {
 		return nil, err
@@ -22,5 +26,5 @@ func (f *Fleet) Look(ctx context.Context, id holdfast.BranchID) (*pgx.Conn, erro
 	if !awake || server == nil {
 		return nil, ErrAsleep
 	}
-	return server.Connect(ctx, postgres.MaintenanceDatabase)
+	return server.Connect(ctx, database)
 }

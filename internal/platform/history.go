@@ -221,6 +221,9 @@ func (p *Platform) watchActivity(ctx context.Context) {
 			return
 		}
 		p.histories.tell(event.ID, event.Activity)
+		if event.Activity == holdfast.Awake {
+			p.wg.Go(func() { p.removeAgentRole(ctx, event.ID) })
+		}
 	}
 }
 

@@ -48,9 +48,10 @@ type queries struct {
 }
 
 type query struct {
-	branch holdfast.BranchID
-	who    string
-	cancel context.CancelCauseFunc
+	branch  holdfast.BranchID
+	who     string
+	asAgent bool
+	cancel  context.CancelCauseFunc
 
 	mu  sync.Mutex
 	pid uint32 // of its backend; 0: not connected yet
@@ -139,7 +140,7 @@ func (p *Platform) RunQuery(ctx context.Context, who holdfast.Principal, ref hol
 	defer release()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	running := &query{branch: b.ID, who: who.Name, cancel: cancel}
+	running := &query{branch: b.ID, who: who.Name, asAgent: q.asAgent, cancel: cancel}
 	if err := p.queries.begin(q.ID, running); err != nil {
 		return err
 	}

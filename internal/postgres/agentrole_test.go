@@ -33,7 +33,7 @@ func TestTheAgentRoleCannotWriteByItsRights(t *testing.T) {
 	t.Cleanup(func() {
 		conn, err := db.Server.Connect(context.Background(), db.Name)
 		if err == nil {
-			_, err = conn.Exec(context.Background(), `DROP OWNED BY holdfast_agent; DROP ROLE holdfast_agent`)
+			err = postgres.RemoveAgentRole(context.Background(), conn)
 			_ = conn.Close(context.Background()) // it has answered
 		}
 		if err != nil {
@@ -76,8 +76,49 @@ func TestTheAgentRoleCannotWriteByItsRights(t *testing.T) {
 			t.Error("the front door knows the role")
 		}
 	}
-	pgtest.Exec(t, admin, `GRANT DELETE ON "Inner".orders TO holdfast_agent`)
-	if err := postgres.PutAgentRole(t.Context(), admin, verifier, db.Name); holdfast.KindOf(err) != holdfast.Precondition {
-		t.Errorf("a role with more rights: %v", err)
+	for grant, revoke := range map[string]string{
+		`GRANT DELETE ON "Inner".orders TO holdfast_agent`:                  `REVOKE DELETE ON "Inner".orders FROM holdfast_agent`,
+		`GRANT UPDATE (total) ON "Inner".orders TO holdfast_agent`:          `REVOKE UPDATE (total) ON "Inner".orders FROM holdfast_agent`,
+		`GRANT USAGE ON SEQUENCE "Inner".orders_id_seq TO holdfast_agent`:   `REVOKE USAGE ON SEQUENCE "Inner".orders_id_seq FROM holdfast_agent`,
+		`GRANT CREATE ON SCHEMA "Inner" TO holdfast_agent`:                  `REVOKE CREATE ON SCHEMA "Inner" FROM holdfast_agent`,
+		`GRANT TEMPORARY ON DATABASE ` + db.Name + ` TO holdfast_agent`:     `REVOKE TEMPORARY ON DATABASE ` + db.Name + ` FROM holdfast_agent`,
+		`GRANT EXECUTE ON FUNCTION pg_read_file(text) TO holdfast_agent`:    `REVOKE EXECUTE ON FUNCTION pg_read_file(text) FROM holdfast_agent`,
+		`GRANT pg_read_all_data TO holdfast_agent`:                          `REVOKE pg_read_all_data FROM holdfast_agent`,
+		`GRANT SET ON PARAMETER log_statement TO holdfast_agent`:            `REVOKE SET ON PARAMETER log_statement FROM holdfast_agent`,
+		`ALTER DEFAULT PRIVILEGES GRANT INSERT ON TABLES TO holdfast_agent`: `ALTER DEFAULT PRIVILEGES REVOKE INSERT ON TABLES FROM holdfast_agent`,
+		`ALTER VIEW "Inner".sums OWNER TO holdfast_agent`:                   `ALTER VIEW "Inner".sums OWNER TO CURRENT_USER`,
+	} {
+		pgtest.Exec(t, admin, grant)
+		if err := postgres.PutAgentRole(t.Context(), admin, verifier, db.Name); holdfast.KindOf(err) != holdfast.Precondition {
+			t.Errorf("%s: %v", grant, err)
+		}
+		pgtest.Exec(t, admin, revoke)
+	}
+	if err := postgres.PutAgentRole(t.Context(), admin, verifier, db.Name); err != nil {
+		t.Errorf("when all is revoked: %v", err)
+	}
+
+	// Between two queries nobody can log in, and a session goes on.
+	if err := postgres.LockAgentRole(t.Context(), admin); err != nil {
+		t.Fatal(err)
+	}
+	if conn, err := db.Server.ConnectAs(t.Context(), postgres.AgentRole, "secret", db.Name); err == nil {
+		_ = conn.Close(t.Context())
+		t.Error("the locked role logs in")
+	}
+	_, _ = agent.Exec(t.Context(), `ROLLBACK`) // of what was begun
+	if n := pgtest.Value[int](t, agent, `SELECT count(*) FROM "Inner".orders`); n != 2 {
+		t.Errorf("it reads %d", n)
+	}
+	for range 2 {
+		if err := postgres.RemoveAgentRole(t.Context(), admin); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := agent.Exec(t.Context(), `SELECT 1`); err == nil {
+		t.Error("its session goes on without it")
+	}
+	if n := pgtest.Value[int](t, admin, `SELECT count(*) FROM pg_roles WHERE rolname = 'holdfast_agent'`); n != 0 {
+		t.Error("the role is there still")
 	}
 }

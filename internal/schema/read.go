@@ -191,10 +191,10 @@ func (r *reader) add(o *Object, attrs []byte) error {
 	return nil
 }
 
-// canonicalACL sorts the entries: their order says nothing.
 // ours says whether an item of an ACL is about the role that agents read production as. The product gives and takes its rights; they are no part of a structure.
 func ours(item string) bool { return strings.HasPrefix(item, agentRole+"=") }
 
+// canonicalACL sorts the entries: their order says nothing.
 func canonicalACL(items []string) string {
 	slices.Sort(items)
 	text, _ := json.Marshal(items) // strings always encode

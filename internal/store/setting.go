@@ -19,3 +19,8 @@ func (tx *Tx) Setting(key string) (string, bool, error) {
 func (tx *Tx) SetSetting(key, value string) error {
 	return tx.exec(`INSERT INTO settings (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`, key, value)
 }
+
+// DeleteSetting removes a value of the installation. One that is not there is fine.
+func (tx *Tx) DeleteSetting(key string) error {
+	return tx.exec(`DELETE FROM settings WHERE key = ?`, key)
+}
