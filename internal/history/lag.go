@@ -34,12 +34,15 @@ func (a *Archive) Lag() (lag time.Duration, reason string) {
 }
 
 // Inspect reads the branch's description back from each location and says where that did not succeed, by the location's name: NotFound
-// where it is not there any more, Precondition where none of the keys opens it, Corrupt where it is not what was written. What is still
-// on its way is left out.
-func (a *Archive) Inspect(ctx context.Context) map[string]error {
+// where it is not there any more, Precondition or Corrupt where the keys that are there do not open it. opened are the locations, opened anew: those that the
+// archive works with remember the branch's key, and would not notice that it is gone. What is still on its way is left out.
+func (a *Archive) Inspect(ctx context.Context, opened []Location) map[string]error {
 	name := a.objects.descriptor()
 	found := map[string]error{}
-	for _, l := range a.mirror {
+	for _, l := range opened {
+		if !slices.ContainsFunc(a.mirror, func(used Location) bool { return used.Name == l.Name }) {
+			continue // it was added a moment ago
+		}
 		err := a.readBack(ctx, l, name)
 		if holdfast.KindOf(err) == holdfast.NotFound && slices.Contains(a.outbox.names(), name) {
 			err = nil

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/blob"
 	"github.com/holdfast/holdfast/internal/pgtest"
 	"github.com/holdfast/holdfast/internal/store"
 )
@@ -178,6 +179,40 @@ func TestTheTroublesOfAHistoryFireAndResolve(t *testing.T) {
 	p.inspectNow()
 	firing(t, p, holdfast.KeyMissing)
 	must(t, os.Rename(found[0]+".away", found[0]))
+	firedOnce(t, p, r, holdfast.KeyMissing)
+}
+
+// The key of a branch is removed from its location, while the control plane, which needs it at every upload, remembers it.
+func TestAKeyThatIsMissingAtALocationFiresAndResolves(t *testing.T) {
+	recipient, identity, err := blob.NewKey()
+	must(t, err)
+	keys, err := blob.ParseKeys(recipient, identity)
+	must(t, err)
+	h := newHome(t)
+	h.keys = &keys
+	p, r := h.watched(t)
+	create(t, p, NewProject{Name: "shop"})
+	production := ref(t, "shop/production")
+	withBase(t, p, production)
+	folder := "branches/" + string(branchNamed(t, p, "shop/production").ID)
+	first, second := filepath.Join(h.repository, blob.FolderKeys(folder)[0]), filepath.Join(h.repository, blob.FolderKeys(folder)[1])
+
+	// One of its two copies is mended from the other.
+	must(t, os.Remove(first))
+	p.inspectNow()
+	must(t, p.checkAlerts(t.Context()))
+	if _, err := os.Stat(first); err != nil {
+		t.Error(err)
+	}
+
+	for _, key := range []string{first, second} {
+		must(t, os.Rename(key, key+".away"))
+	}
+	p.inspectNow()
+	if a := firing(t, p, holdfast.KeyMissing); a.Severity != holdfast.Critical || a.Place != "shop/production" || a.Subject != "local" {
+		t.Errorf("got %+v", a)
+	}
+	must(t, os.Rename(second+".away", second))
 	firedOnce(t, p, r, holdfast.KeyMissing)
 }
 

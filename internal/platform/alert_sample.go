@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/holdfast/holdfast"
+	"github.com/holdfast/holdfast/internal/history"
 	"github.com/holdfast/holdfast/internal/store"
 )
 
@@ -160,13 +161,19 @@ func (p *Platform) inspectLocations(ctx context.Context, l *outlook) {
 	}
 	var missing []finding
 	unsure := map[keyOfAlert]bool{}
+	opened := map[holdfast.ProjectID][]history.Location{}
 	for _, b := range l.branches {
 		archive, err := p.archive(b)
 		if err != nil {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(ctx, sampleTimeout)
-		for location, err := range archive.Inspect(ctx) {
+		if opened[b.ProjectID] == nil {
+			if opened[b.ProjectID], err = p.openLocations(ctx, b.ProjectID); err != nil {
+				unsure[at(holdfast.KeyMissing, b, "")] = true // a disk that is not mounted
+			}
+		}
+		for location, err := range archive.Inspect(ctx, opened[b.ProjectID]) {
 			key := at(holdfast.KeyMissing, b, location)
 			switch holdfast.KindOf(err) {
 			case holdfast.NotFound:

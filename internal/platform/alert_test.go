@@ -102,11 +102,17 @@ func watchedAt(t *testing.T, now func() time.Time) (home, *Platform, *receiver) 
 	t.Helper()
 	h := newHome(t)
 	h.now = now
+	p, r := h.watched(t)
+	return h, p, r
+}
+
+func (h *home) watched(t *testing.T) (*Platform, *receiver) {
+	t.Helper()
 	h.notify = notify.New(egress.Guard{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
 	p := h.open(t)
 	r := newReceiver(t)
 	r.hook(t, p)
-	return h, p, r
+	return p, r
 }
 
 func (r *receiver) hook(t *testing.T, p *Platform) {

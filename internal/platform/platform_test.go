@@ -35,6 +35,7 @@ type home struct {
 	repository string
 	now        func() time.Time // nil: the clock
 	notify     *notify.Sender   // nil: nobody is told of alerts
+	keys       *blob.Keys       // what locations are encrypted with; nil: they are not
 }
 
 func newHome(t *testing.T) home {
@@ -56,7 +57,10 @@ func (h home) open(t *testing.T) *Platform {
 				open = blob.CreateFolder
 			}
 			folder, err := open(l.Folder)
-			return history.Location{Name: l.Name, Location: folder}, err
+			if err != nil || h.keys == nil {
+				return history.Location{Name: l.Name, Location: folder}, err
+			}
+			return history.Location{Name: l.Name, Location: history.Encrypted(folder, *h.keys)}, nil
 		},
 		LoadSample: func(ctx context.Context, tx pgx.Tx, rows int, progress func(done, total int64)) error {
 			progress(1, 1)
