@@ -363,17 +363,32 @@ func TestRunbookOfABadPublish(t *testing.T) {
 	s.psql(t, production, "INSERT INTO orders SELECT n, n FROM generate_series(1, 10) n")
 	s.psql(t, development, "ALTER TABLE orders DROP total")
 	s.must(t, "publish", project, "--yes", "--allow", "lossy,breaking")
-	if n := s.publish(t, project).Number; n != 2 {
-		t.Fatalf("the bad publish has the number %d", n)
+	bad := s.publish(t, project)
+	if bad.Number != 2 || bad.Checkpoint == "" {
+		t.Fatalf("the bad publish has the number %d and the checkpoint %q", bad.Number, bad.Checkpoint)
 	}
+	checkpoint := bad.Checkpoint
 	s.psql(t, production, "INSERT INTO orders VALUES (11)")
 	book := openRunbook(t, s, "bad-publish.md", "shop", project)
 	if out := book.next(t, 1); !strings.Contains(out, "apply") {
 		t.Errorf("what the publish did:\n%s", out)
 	}
 	book.next(t, 1)
-	if got := s.psql(t, production, "SELECT count(*) || ' ' || sum(total) FROM orders"); got != "11 55" {
+	const rows = "SELECT count(*) || ' ' || sum(total) FROM orders"
+	if got := s.psql(t, production, rows); got != "11 55" {
 		t.Errorf("production has %s", got)
+	}
+
+	// The other way goes back to the moment before the publish, and leaves the eleventh row in the branch that it keeps.
+	if out := book.next(t, 1, "20261120T140311123Z-1a2b3c4d", checkpoint); !strings.Contains(out, checkpoint) {
+		t.Errorf("the publish does not name its checkpoint:\n%s", out)
+	}
+	if got := s.psql(t, production, rows); got != "10 55" {
+		t.Errorf("production has %s", got)
+	}
+	s.must(t, "restore", "undo", production.String(), "--yes")
+	if got := s.psql(t, production, rows); got != "11 55" {
+		t.Errorf("what the restore kept has %s", got)
 	}
 }
 
