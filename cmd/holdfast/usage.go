@@ -98,7 +98,12 @@ func (c *cli) showUsage(ctx context.Context, client *api.Client, project, branch
 	}
 	return c.show(report, func(w io.Writer) {
 		t := newTable(w, "FROM", "OF", "COMPUTE", "AWAKE", "DATA", "HISTORY", "BACKUPS", "WRITTEN", "SENT", cost(report.Currency))
+		empty := 0
 		for _, r := range report.Rows {
+			if r.Metrics == (api.UsageMetrics{}) { // from before the branch was there, or while the server was off
+				empty++
+				continue
+			}
 			of := r.Project
 			if r.Branch != "" {
 				of += "/" + r.Branch
@@ -107,6 +112,9 @@ func (c *cli) showUsage(ctx context.Context, client *api.Client, project, branch
 		}
 		usageRow(t, "total", "", report.Total, report.Cost, report.Currency)
 		t.flush()
+		if empty > 0 {
+			fmt.Fprintf(w, "not shown: %d rows (of a %s each) without any usage\n", empty, report.By)
+		}
 		p := report.Period
 		fmt.Fprintf(w, "\nbilling period %s to %s (UTC)\n", p.From.UTC().Format(time.DateOnly), p.To.UTC().Format(time.DateOnly))
 		t = newTable(w, "", "", "COMPUTE", "AWAKE", "DATA", "HISTORY", "BACKUPS", "WRITTEN", "SENT", cost(report.Currency))
