@@ -52,6 +52,11 @@ func (f *Fleet) ConnectAsAgent(ctx context.Context, id holdfast.BranchID, passwo
 	return conn, err
 }
 
+// ReserveAgentRole makes the role that agents read as, without a login, where there is none. It wakes the branch.
+func (f *Fleet) ReserveAgentRole(ctx context.Context, id holdfast.BranchID) error {
+	return f.maintain(ctx, id, func(conn *Conn) error { return postgres.ReserveAgentRole(ctx, conn.Conn) })
+}
+
 // RemoveAgentRole ends the sessions of the role that agents read as and drops it. It is ErrAsleep for a branch that is not awake, and wakes none.
 func (f *Fleet) RemoveAgentRole(ctx context.Context, id holdfast.BranchID, database string) error {
 	conn, err := f.lookInto(ctx, id, database)

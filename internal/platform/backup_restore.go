@@ -273,6 +273,11 @@ func (x *restoringBackup) prove(ctx context.Context, b store.Branch, role, passw
 		x.result.Missing = restored.Notes
 		return err
 	}
+	if x.from.Options.KeepRights { // among them are those of the role that agents read as
+		if err := x.p.fleet.ReserveAgentRole(ctx, b.ID); err != nil {
+			return err
+		}
+	}
 	admin, err := x.p.adminDatabase(b, database)
 	if err != nil {
 		return err

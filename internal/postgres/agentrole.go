@@ -46,6 +46,11 @@ func PutAgentRole(ctx context.Context, conn *pgx.Conn, verifier holdfast.Verifie
 	return grantReading(ctx, conn)
 }
 
+// ReserveAgentRole makes AgentRole without a login where there is none, so that what was granted to it elsewhere can be restored. conn is the administrator's.
+func ReserveAgentRole(ctx context.Context, conn *pgx.Conn) error {
+	return execAll(ctx, conn, fmt.Sprintf("make the role %q", AgentRole), []string{"DO $$ BEGIN CREATE ROLE " + holdfast.QuoteIdentifier(AgentRole) + " NOINHERIT; EXCEPTION WHEN duplicate_object THEN END $$"})
+}
+
 // LockAgentRole lets nobody log in as AgentRole. Sessions that it has go on. conn is the administrator's.
 func LockAgentRole(ctx context.Context, conn *pgx.Conn) error {
 	return execAll(ctx, conn, fmt.Sprintf("lock the role %q", AgentRole), []string{"ALTER ROLE " + holdfast.QuoteIdentifier(AgentRole) + " NOLOGIN PASSWORD NULL"})
