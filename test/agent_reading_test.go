@@ -50,6 +50,9 @@ func TestAnAgentReadsProductionWhereThatIsAllowed(t *testing.T) {
 			t.Errorf("%s: %s", sql, text)
 		}
 	}
+	if text, refused := read("SET statement_timeout = 0; SELECT pg_sleep(59)"); !refused || !strings.Contains(text, "longer than 5s") {
+		t.Errorf("a query that takes its time: %s", text)
+	}
 	for _, sql := range []string{"SELECT lo_create(0)", "SELECT lo_from_bytea(0, 'mine')", "SELECT set_config('default_transaction_read_only', 'off', false)"} { // before version 16 the first two are not refused: what they make is rolled back
 		_, _ = read(sql)
 	}

@@ -6,7 +6,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -285,6 +288,42 @@ func TestWhatGoesWrongOnAMachineFiresAndResolves(t *testing.T) {
 	}
 	firing(t, p, holdfast.CrashLoop)
 	must(t, os.Rename(control+".away", control))
+	_, err = p.Wake(t.Context(), admin, development.Ref())
+	must(t, err)
+	firedOnce(t, p, r, holdfast.CrashLoop)
+}
+
+// Something kills the server again and again, until it is left alone.
+func TestAServerThatKeepsDyingFiresAndResolves(t *testing.T) {
+	_, p, r := watched(t)
+	create(t, p, NewProject{Name: "shop"})
+	development := branchNamed(t, p, "shop/development")
+	events := p.fleet.Subscribe()
+	defer events.Close()
+	_, err := p.Wake(t.Context(), admin, development.Ref())
+	must(t, err)
+	for deaths := 0; ; {
+		e, err := events.Next(t.Context())
+		must(t, err)
+		if e.ID != development.ID || e.Activity != holdfast.Awake && e.Activity != holdfast.Broken {
+			continue
+		}
+		if e.Activity == holdfast.Broken {
+			break
+		}
+		if deaths++; deaths > 10 {
+			t.Fatal("it is started for ever")
+		}
+		raw, err := os.ReadFile(filepath.Join(p.fleet.DataDir(spec(development)), "postmaster.pid"))
+		must(t, err)
+		first, _, _ := strings.Cut(string(raw), "\n")
+		pid, err := strconv.Atoi(first)
+		must(t, err)
+		must(t, syscall.Kill(pid, syscall.SIGKILL))
+	}
+	if a := firing(t, p, holdfast.CrashLoop); a.Severity != holdfast.Critical || !strings.Contains(a.Message, "died") {
+		t.Errorf("got %+v", a)
+	}
 	_, err = p.Wake(t.Context(), admin, development.Ref())
 	must(t, err)
 	firedOnce(t, p, r, holdfast.CrashLoop)

@@ -67,7 +67,7 @@ func (h home) open(t *testing.T) *Platform {
 			_, err := tx.Exec(ctx, `CREATE TABLE sample AS SELECT generate_series(1, $1::int) AS n`, rows)
 			return err
 		},
-		Fleet: fleet.Config{Installations: pgtest.Installations(t), Account: pgtest.Account(t), Root: h.root, Volume: v, Logger: slog.New(slog.DiscardHandler)}})
+		Fleet: fleet.Config{Installations: pgtest.Installations(t), Account: pgtest.Account(t), Root: h.root, Volume: v, Logger: slog.New(slog.DiscardHandler), Backoff: func(int) time.Duration { return 0 }}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,8 @@ func TestTheAgentRoleCannotWriteByItsRights(t *testing.T) {
 	admin := db.Connect(t)
 	pgtest.Exec(t, admin, `CREATE SCHEMA "Inner"; CREATE TABLE "Inner".orders (id serial PRIMARY KEY, total int); INSERT INTO "Inner".orders (total) VALUES (1), (2);
 		CREATE VIEW "Inner".sums AS SELECT sum(total) FROM "Inner".orders;
+		CREATE TABLE "Inner".rows AS SELECT 1 AS mine; ALTER TABLE "Inner".rows ENABLE ROW LEVEL SECURITY;
+		CREATE FOREIGN DATA WRAPPER other; CREATE SERVER other FOREIGN DATA WRAPPER other; CREATE FOREIGN TABLE "Inner".far (x int) SERVER other;
 		CREATE FUNCTION add() RETURNS void LANGUAGE sql AS 'INSERT INTO "Inner".orders (total) VALUES (3)'`)
 	verifier, err := postgres.NewVerifier("secret")
 	if err != nil {
@@ -47,6 +49,12 @@ func TestTheAgentRoleCannotWriteByItsRights(t *testing.T) {
 	t.Cleanup(func() { _ = agent.Close(context.Background()) }) // its role is dropped next
 	if n := pgtest.Value[int](t, agent, `SELECT count(*) + (SELECT sum FROM "Inner".sums) FROM "Inner".orders`); n != 5 {
 		t.Errorf("it reads %d", n)
+	}
+	if n := pgtest.Value[int](t, agent, `SELECT count(*) FROM "Inner".rows`); n != 0 {
+		t.Errorf("it sees %d rows that no policy shows it", n)
+	}
+	if pgtest.Value[bool](t, admin, `SELECT has_table_privilege('holdfast_agent', '"Inner".far', 'SELECT')`) {
+		t.Error("it reads a foreign table")
 	}
 	for _, sql := range []string{
 		`INSERT INTO "Inner".orders (total) VALUES (9)`, `UPDATE "Inner".orders SET total = 0`, `DELETE FROM "Inner".orders`, `TRUNCATE "Inner".orders`, `SELECT add()`,
