@@ -40,6 +40,27 @@ func (s *Sender) Check(c holdfast.Channel, secret holdfast.ChannelSecret) error 
 		_, err := chatService(c, secret)
 		return err
 	}
+	return s.checkAddress(c, secret.URL)
+}
+
+// checkAddress refuses an address, written as such, that the guard will not let through. What a name leads to is found out at each connection.
+func (s *Sender) checkAddress(c holdfast.Channel, text string) error {
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil // Validate has read it
+	}
+	host := u.Hostname()
+	if strings.EqualFold(host, "localhost") {
+		host = "127.0.0.1"
+	}
+	address, err := netip.ParseAddr(host)
+	if err != nil {
+		return nil
+	}
+	if err := s.guardOf(c).Check(address); err != nil {
+		return &holdfast.Error{Kind: holdfast.NotAllowed, Message: fmt.Sprintf("%s is not a public address", u.Hostname()), Cause: err,
+			Hint: "an admin of the installation can allow it for the channel (--allow-private), or whoever runs the server the network (`holdfast serve --allow-network`)"}
+	}
 	return nil
 }
 

@@ -278,6 +278,33 @@ func TestPrivateAddressesAreRefusedUnlessTheChannelMayReachThem(t *testing.T) {
 			t.Errorf("%s %s was reached: %v", c.kind, c.url, err)
 		}
 	}
+	// Who writes such an address is told at once.
+	for _, c := range []struct {
+		kind    holdfast.ChannelKind
+		url     string
+		private bool
+		want    holdfast.Kind
+	}{
+		{holdfast.Webhook, inside.URL, false, holdfast.NotAllowed}, {holdfast.Webhook, inside.URL, true, 0}, {holdfast.Webhook, "http://localhost:9/hook", false, holdfast.NotAllowed},
+		{holdfast.Webhook, "http://[::ffff:169.254.169.254]/latest", false, holdfast.NotAllowed}, {holdfast.Heartbeat, "http://10.0.0.1/beat", false, holdfast.NotAllowed},
+		{holdfast.Email, "smtp://192.168.1.1:25", false, holdfast.NotAllowed}, {holdfast.Email, "smtp://192.168.1.1:25", true, 0}, {holdfast.Webhook, "https://8.8.8.8/hook", false, 0},
+	} {
+		channel := emailChannel()
+		channel.Kind, channel.AllowPrivate = c.kind, c.private
+		if c.kind != holdfast.Email {
+			channel.From, channel.To, channel.User = "", nil, ""
+		}
+		if c.kind == holdfast.Heartbeat {
+			channel.Every = holdfast.DefaultHeartbeat
+		}
+		secret := holdfast.ChannelSecret{URL: c.url}
+		if c.kind == holdfast.Webhook {
+			secret.Key = "a key to sign with"
+		}
+		if err := strict.Check(channel, secret); holdfast.KindOf(err) != c.want && (c.want != 0 || err != nil) {
+			t.Errorf("%s %s (private %v): got %v", c.kind, c.url, c.private, err)
+		}
+	}
 	if err := strict.Send(t.Context(), holdfast.Channel{Kind: holdfast.Webhook, AllowPrivate: true}, holdfast.ChannelSecret{URL: inside.URL}, fired()); err != nil || asked != 1 {
 		t.Errorf("got %v", err)
 	}
