@@ -25,6 +25,7 @@ import (
 const (
 	patience      = 3 * time.Minute // for one scenario
 	firstRunBound = time.Minute     // from the link to the connection string on the clipboard
+	providerHost  = "127.0.0.2"     // where the scenario "provider" has somebody to sign in with
 )
 
 func TestConsole(t *testing.T) {
@@ -67,7 +68,7 @@ func TestConsole(t *testing.T) {
 	for _, name := range []string{
 		"sql", "branches", "data", "data-work", "structure", "history", "backups", "backup-places", "production",
 		"publish", "removal", "rescue", "standing",
-		"text-stays-text", "job", "people", "activity", "session", "phone", "keyboard",
+		"text-stays-text", "job", "people", "provider", "activity", "session", "phone", "keyboard", "names",
 	} {
 		t.Run(name, func(t *testing.T) { b.run(t, name, &struct{}{}) })
 	}
@@ -170,7 +171,7 @@ func startServer(t *testing.T) *server {
 		t.Fatal(err)
 	}
 	var err error
-	s.process, err = servetest.Launch(servetest.Options{Binary: binary, Data: s.dir, Args: []string{"--log-level", "debug"}, Env: append(os.Environ(), "HOME="+s.dir, "XDG_CONFIG_HOME="+s.dir)})
+	s.process, err = servetest.Launch(servetest.Options{Binary: binary, Data: s.dir, Args: []string{"--log-level", "debug", "--allow-network", providerHost + "/32"}, Env: append(os.Environ(), "HOME="+s.dir, "XDG_CONFIG_HOME="+s.dir)})
 	if err != nil {
 		t.Fatal(err)
 	}

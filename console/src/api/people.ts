@@ -1,4 +1,4 @@
-import { call, list } from './client'
+import { api, call, list } from './client'
 import type { components } from './schema'
 
 type Schemas = components['schemas']
@@ -7,6 +7,8 @@ export type Invitation = Schemas['Invitation']
 export type Link = Schemas['Link']
 export type Member = Schemas['Member']
 export type MemberRole = Schemas['MemberRole']
+export type Provider = Schemas['OIDC']
+export type ProviderChange = Schemas['OIDCChange']
 export type NewPerson = Schemas['NewPerson']
 export type Person = Schemas['Person']
 export type PersonChange = Schemas['PersonChange']
@@ -15,6 +17,14 @@ export type Session = Schemas['Session']
 
 const person = (name: string, rest = '') => `/people/${encodeURIComponent(name)}${rest}`
 const of = (project: string, rest: string) => `/projects/${encodeURIComponent(project)}${rest}`
+
+/** The OpenID Connect provider that people may sign in with; null where there is none. */
+export const provider = {
+  get: async (signal?: AbortSignal) =>
+    (await api.loginMethods(signal)).oidc === '' ? null : call<Provider>('GET', '/oidc', { signal }),
+  set: (ask: ProviderChange) => call<Provider>('PUT', '/oidc', { body: ask }),
+  remove: () => call<void>('DELETE', '/oidc'),
+}
 
 /** One's own account. */
 export const account = {

@@ -6,6 +6,7 @@ import type { Branch } from './types'
 type Schemas = components['schemas']
 export type Alert = Schemas['Alert']
 export type AlertChannel = Schemas['AlertChannel']
+export type AlertSettings = Schemas['AlertSettings']
 export type BranchStatus = Schemas['BranchStatus']
 export type Monitoring = Schemas['Monitoring']
 export type MonitoringStep = Schemas['MonitoringStep']
@@ -24,6 +25,8 @@ export const standing = {
   mute: (alert: Alert, seconds: number) =>
     call<Alert>('POST', `/alerts/${encodeURIComponent(alert.id)}/mute`, { body: { for_seconds: seconds } }),
   acknowledge: (alert: Alert) => call<Alert>('POST', `/alerts/${encodeURIComponent(alert.id)}/acknowledge`),
+  thresholds: (signal?: AbortSignal) => call<AlertSettings>('GET', '/alert-settings', { signal }),
+  setThresholds: (settings: AlertSettings) => call<void>('PUT', '/alert-settings', { body: settings }),
   channels: (project: string | undefined, signal?: AbortSignal) => list<AlertChannel>(channelsOf(project), signal),
   setChannel: (project: string | undefined, name: string, ask: NewAlertChannel) =>
     call<Schemas['AlertChannelKey']>('PUT', channel(project, name), { body: ask }),

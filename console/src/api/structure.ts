@@ -1,6 +1,8 @@
+import { queryOptions } from '@tanstack/react-query'
 import { at, call, list } from './client'
 import type { components } from './schema'
 import { ask, type Where } from './sql'
+import type { Branch } from './types'
 
 type Schemas = components['schemas']
 export type TableSummary = Schemas['TableSummary']
@@ -19,3 +21,11 @@ export const structure = {
   /** Runs statements that change it. */
   change: (where: Where, sql: string) => ask(where, { sql, write: true, timeout_seconds: 600 }),
 }
+
+/** The tables of a branch; what is known of each lies below the same key, by its name. */
+export const tablesQuery = (branch: Branch) =>
+  queryOptions({
+    queryKey: ['structure', branch.id],
+    staleTime: 10_000,
+    queryFn: ({ signal }) => structure.tables({ project: branch.project, branch: branch.name }, signal),
+  })

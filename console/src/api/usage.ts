@@ -5,6 +5,7 @@ type Schemas = components['schemas']
 export type UsageReport = Schemas['UsageReport']
 export type UsageRow = Schemas['UsageRow']
 export type UsageBudget = Schemas['UsageBudget']
+export type UsagePrices = Schemas['UsagePrices']
 export type UsageMetrics = Schemas['UsageMetrics']
 export type Metric = keyof UsageMetrics
 
@@ -26,6 +27,8 @@ export const usage = {
   /** The rows of a report as a file. The token goes in a header, never in the address. */
   csv: async (project: string | undefined, ask: UsageAsk): Promise<Blob> =>
     (await send('GET', of(project, `/csv${query(ask)}`), { accept: 'text/csv' })).blob(),
+  prices: (signal?: AbortSignal) => call<UsagePrices>('GET', '/usage/prices', { signal }),
+  setPrices: (prices: UsagePrices) => call<void>('PUT', '/usage/prices', { body: prices }),
   budgets: (project: string | undefined, signal?: AbortSignal) => list<UsageBudget>(budgets(project), signal),
   setBudget: (project: string | undefined, name: string, b: UsageBudget) =>
     call<void>('PUT', budgets(project, `/${encodeURIComponent(name)}`), { body: b }),

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { UsageRow } from '@/api/usage'
-import { amount, seriesOf, totalsOf } from './usage'
+import { amount, priceUnit, seriesOf, totalsOf, written } from './usage'
 
 const row = (from: string, branch: string, written: number) =>
   ({
@@ -42,4 +42,27 @@ describe('what was used', () => {
     ['branches_month', 0.5, '0.50'],
     ['cost', 3.456, '3.46 EUR'],
   ])('%s %d is %s', (metric, value, text) => expect(amount(metric, value, 'EUR')).toBe(text))
+})
+
+describe('a price', () => {
+  it('is for what the server says', () =>
+    expect(
+      [
+        'compute_unit_seconds',
+        'active_time_seconds',
+        'extra_branches_month',
+        'root_branch_bytes_month',
+        'received_bytes',
+      ].map(priceUnit),
+    ).toEqual(['compute unit hour', 'hour', 'branch month', 'GB month', 'GB']))
+  it('is a number with a point or a comma, and nothing else', () =>
+    expect(['0.16', ' 0,16 ', '0', '', '-1', '1.2.3', 'free'].map(written)).toEqual([
+      0.16,
+      0.16,
+      0,
+      Number.NaN,
+      Number.NaN,
+      Number.NaN,
+      Number.NaN,
+    ]))
 })

@@ -20,6 +20,20 @@ export const metrics: { name: Metric; label: string; kind: Kind }[] = [
 export const labelOf = (metric: string): string =>
   metric === 'cost' ? 'Cost' : (metrics.find((m) => m.name === metric)?.label ?? metric)
 
+/** What a price of a metric is for. */
+export function priceUnit(metric: string): string {
+  if (metric === 'compute_unit_seconds') return 'compute unit hour'
+  if (metric === 'active_time_seconds') return 'hour'
+  if (metric === 'branches_month' || metric === 'extra_branches_month') return 'branch month'
+  return metric.endsWith('_bytes_month') ? 'GB month' : 'GB'
+}
+
+/** A number as a person writes it; not a number where it is none, or negative. */
+export function written(text: string): number {
+  const value = Number(text.trim().replace(',', '.'))
+  return text.trim() === '' || value < 0 ? Number.NaN : value
+}
+
 /** An amount of a metric as people read it. */
 export function amount(metric: string, value: number, currency = ''): string {
   if (metric === 'cost') return money(value, currency)

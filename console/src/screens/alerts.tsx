@@ -6,6 +6,7 @@ import { Empty, ErrorNotice, Panel, PanelHead, Skeleton } from '@/ui/pieces'
 import { AlertList } from './alert-list'
 import { Channels } from './channels'
 import { PageHead } from './page'
+import { Thresholds } from './thresholds'
 
 /** What is wrong anywhere, and who is told. */
 export function AlertsScreen() {
@@ -30,6 +31,7 @@ export function AlertsScreen() {
           </Panel>
         )}
         {admin && <Channels />}
+        {admin && <Thresholds />}
       </div>
     </>
   )

@@ -1,5 +1,5 @@
 import { useQuery } from '@tanstack/react-query'
-import { Link, type LinkProps, Outlet, useParams } from '@tanstack/react-router'
+import { Link, type LinkProps, Outlet, useLocation, useParams } from '@tanstack/react-router'
 import { Plug } from 'lucide-react'
 import { queries } from '@/api/queries'
 import type { Branch } from '@/api/types'
@@ -15,6 +15,18 @@ import { BranchNotices } from './branch-card'
 import { LookBar, LookIsOver } from './look'
 import { PageHead } from './page'
 
+/** The parts of a branch that have an address below its own, as their tabs and the browser's call them. */
+const parts = {
+  data: 'My data',
+  structure: 'Structure',
+  sql: 'SQL',
+  history: 'History',
+  monitoring: 'Monitoring',
+  settings: 'Settings',
+  extensions: 'Extensions',
+  rescue: 'Rescue',
+}
+
 /** The branch of the address, once it is known. Screens below the branch's head are shown only then. */
 export function useBranch(): Branch {
   const { project, branch } = useParams({ from: '/inside/projects/$project/branches/$branch' })
@@ -29,6 +41,7 @@ export function BranchScreen() {
   const { data, error, isPending } = useQuery(queries.project(project))
   const branch = data?.branches.find((b) => b.name === name)
   const connect = useConnect()
+  const part = parts[useLocation().pathname.split('/').at(5) as keyof typeof parts]
   if (!branch) {
     if (error) return <ErrorNotice error={error} />
     if (isPending) return <Skeleton className="h-40" />
@@ -38,7 +51,7 @@ export function BranchScreen() {
   return (
     <>
       <PageHead
-        name={`${name} · ${project}`}
+        name={`${part ? `${part} · ` : ''}${name} · ${project}`}
         title={
           <span className="flex flex-wrap items-center gap-x-2.5 gap-y-1">
             <span
@@ -70,25 +83,25 @@ export function BranchScreen() {
           Overview
         </PartLink>
         <PartLink branch={branch} to="/projects/$project/branches/$branch/data">
-          My data
+          {parts.data}
         </PartLink>
         <PartLink branch={branch} to="/projects/$project/branches/$branch/structure">
-          Structure
+          {parts.structure}
         </PartLink>
         <PartLink branch={branch} to="/projects/$project/branches/$branch/sql">
-          SQL
+          {parts.sql}
         </PartLink>
         <PartLink branch={branch} to="/projects/$project/branches/$branch/history">
-          History
+          {parts.history}
         </PartLink>
         <PartLink branch={branch} to="/projects/$project/branches/$branch/monitoring">
-          Monitoring
+          {parts.monitoring}
         </PartLink>
         <PartLink branch={branch} to="/projects/$project/branches/$branch/settings">
-          Settings
+          {parts.settings}
         </PartLink>
         <PartLink branch={branch} to="/projects/$project/branches/$branch/extensions">
-          Extensions
+          {parts.extensions}
         </PartLink>
       </nav>
       {/* Another branch is another screen: nothing that was typed for one may be saved into the other. */}

@@ -26,13 +26,21 @@ export default function Chart({ label, times, lines, text, bars }: Props) {
     if (!at) return
     const style = getComputedStyle(document.documentElement)
     const ink = (name: string) => style.getPropertyValue(name).trim()
+    // A point has the width of a step: a single one stands in the middle, and the last bar is as wide as the others.
+    const step = times.length > 1 ? Math.min(...times.slice(1).map((at, i) => at - (times[i] as number))) : 86_400
+    const around: [number, number] = [(times[0] ?? 0) - step / 2, (times.at(-1) ?? 0) + step / 2]
+    // Small numbers can be the same text: it is written once.
+    const texts = (values: number[]) => values.map(text).map((t, i, all) => (t === all[i - 1] ? '' : t))
     const axis = { stroke: ink('--faint'), grid: { stroke: ink('--line'), width: 1 }, ticks: { show: false } }
     const chart = new uPlot(
       {
         width: Math.max(200, at.clientWidth),
         height: 220,
-        axes: [axis, { ...axis, size: 76, values: (_, values) => values.map(text) }],
-        scales: { y: { range: (_, __, max) => [0, max > 0 ? max * 1.05 : 1] } },
+        axes: [axis, { ...axis, size: 76, values: (_, values) => texts(values) }],
+        scales: {
+          ...((bars || times.length < 2) && { x: { range: () => around } }),
+          y: { range: (_, __, max) => [0, max > 0 ? max * 1.05 : 1] },
+        },
         legend: { show: false },
         cursor: { y: false },
         series: [

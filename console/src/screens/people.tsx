@@ -12,6 +12,7 @@ import { Table, Td, Th, Tr } from '@/ui/table'
 import { Invitations } from './invitations'
 import { PageHead } from './page'
 import { EmailDialog, InvitePersonDialog, LinkDialog, NewPersonDialog } from './people-dialogs'
+import { ProviderPanel } from './provider'
 
 type Action = 'admin' | 'plain' | 'disable' | 'enable' | 'reset' | 'sign-out' | 'forget-code' | 'email' | 'delete'
 
@@ -111,6 +112,7 @@ export function PeopleScreen() {
             .finally(again)
         }
       />
+      <ProviderPanel />
       {doing === 'add' && <NewPersonDialog onClose={() => setDoing(null)} again={again} />}
       {doing === 'invite' && (
         <InvitePersonDialog

@@ -1,9 +1,10 @@
 import { useQueryClient } from '@tanstack/react-query'
 import { type ReactNode, useState } from 'react'
 import { toast } from 'sonner'
-import { structure, type TableStructure, type TableSummary } from '@/api/structure'
+import { structure, type TableStructure, type TableSummary, tablesQuery } from '@/api/structure'
 import type { Branch } from '@/api/types'
 import { asOne } from '@/lib/ddl'
+import { qualified } from '@/lib/table-sql'
 import { Button } from '@/ui/button'
 import { CopyButton } from '@/ui/copy'
 import { Dialog } from '@/ui/dialog'
@@ -67,9 +68,12 @@ export function ChangeDialog({ branch, title, action, sql, loses, children, onCl
     try {
       await structure.change({ project: branch.project, branch: branch.name }, script)
       toast.success('Done')
+      // Which tables there are comes first: one that was dropped or renamed is not asked for again.
+      const tables = await client.fetchQuery({ ...tablesQuery(branch), staleTime: 0 }).catch(() => [])
       onDone()
-      for (const key of ['structure', 'tables', 'names', 'rows'])
-        client.invalidateQueries({ queryKey: [key, branch.id] })
+      const there = new Set<unknown>(tables.map(qualified))
+      client.invalidateQueries({ queryKey: ['structure', branch.id], predicate: (q) => there.has(q.queryKey[2]) })
+      for (const key of ['tables', 'names', 'rows']) client.invalidateQueries({ queryKey: [key, branch.id] })
     } catch (thrown) {
       setError(thrown)
     } finally {

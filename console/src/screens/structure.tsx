@@ -2,7 +2,7 @@ import { useQuery } from '@tanstack/react-query'
 import { getRouteApi, Link } from '@tanstack/react-router'
 import { Pencil, Plus, Table2, Trash2 } from 'lucide-react'
 import { useState } from 'react'
-import { structure, type TableStructure } from '@/api/structure'
+import { structure, type TableStructure, tablesQuery } from '@/api/structure'
 import type { Branch } from '@/api/types'
 import { dropTableSQL } from '@/lib/ddl'
 import { count } from '@/lib/format'
@@ -28,11 +28,7 @@ export function BranchStructure() {
   const [change, setChange] = useState<Change | null>(null)
   const may = mayChange(useRights(branch.project), branch) && branch.environment !== 'production'
   const where = whereOf(branch)
-  const tables = useQuery({
-    queryKey: ['structure', branch.id],
-    staleTime: 10_000,
-    queryFn: ({ signal }) => structure.tables(where, signal),
-  })
+  const tables = useQuery(tablesQuery(branch))
   const current = tables.data?.find((t) => qualified(t) === chosen) ?? tables.data?.[0]
   const name = current ? qualified(current) : ''
   const table = useQuery({

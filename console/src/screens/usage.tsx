@@ -14,6 +14,7 @@ import { Table, Td, Th, Tr } from '@/ui/table'
 import { Fact } from './branch-card'
 import { FormDialog } from './branch-dialogs'
 import { PageHead } from './page'
+import { Prices } from './prices'
 
 const Chart = lazy(() => import('./chart'))
 
@@ -83,6 +84,7 @@ function Usage({ project, may }: { project?: string; may: boolean }) {
           <Over report={data} metric={metric} onMetric={setMetric} />
           <Totals report={data} metric={metric} />
           <Budgets project={project} may={may} />
+          {project === undefined && may && <Prices />}
         </div>
       )}
     </>

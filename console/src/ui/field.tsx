@@ -23,7 +23,7 @@ export function Field({ label, hint, error, children }: FieldProps) {
   const id = useId()
   const about = error || hint ? `${id}-about` : undefined
   return (
-    <div className="flex flex-col gap-1.5">
+    <div className="flex min-w-0 flex-col gap-1.5">
       <label htmlFor={id} className="font-medium text-sm">
         {label}
       </label>

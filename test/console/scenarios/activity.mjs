@@ -17,7 +17,7 @@ export default async function ({ base, token, open, check, until, shots }) {
   const page = await open()
   await page.goto('/activity')
   const entries = page.getByRole('table', { name: 'Entries' })
-  await entries.getByText('Project create').first().waitFor()
+  await entries.getByText('Login failed').first().waitFor()
   const rows = () => entries.getByRole('row').count()
   await page.getByLabel('What').fill('member.set')
   await page.getByLabel('On', { exact: true }).fill('gil')

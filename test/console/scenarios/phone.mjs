@@ -14,8 +14,9 @@ export default async function ({ open, check, shots }) {
       usage: ['/projects/shop/usage', 'This billing period'],
       alerts: ['/alerts', 'Notifications'],
       removed: ['/removed', 'What is no longer here'],
-      jobs: ['/jobs', 'Create project'],
-      activity: ['/activity', 'Project create'],
+      structure: ['/projects/shop/branches/development/structure?table=%22public%22.%22startups%22', 'Columns'],
+      jobs: ['/jobs', 'A job outlives this page'],
+      activity: ['/activity', 'Who did what'],
       tokens: ['/tokens', 'first admin'],
       members: ['/projects/shop/members', 'Members'],
       people: ['/people', 'Invite'],
@@ -26,7 +27,13 @@ export default async function ({ open, check, shots }) {
       await page.goto(path)
       await page.getByRole('main').getByText(text).first().waitFor()
       const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth)
-      check(over <= 0, `${path} is ${over} pixels too wide`)
+      const wide = await page.evaluate(() =>
+        [...document.querySelectorAll('main *')]
+          .filter((el) => el.getBoundingClientRect().right > document.documentElement.clientWidth && !el.closest('.overflow-x-auto, .overflow-auto'))
+          .map((el) => el.outerHTML.slice(0, 120))
+          .slice(0, 5),
+      )
+      check(over <= 0, `${path} is ${over} pixels too wide:\n${wide.join('\n')}`)
       const image = await page.screenshot({ path: shots && `${shots}/phone-${name}-${dark ? 'dark' : 'light'}.png` })
       check(image.length > 8000, `${path} looks empty`)
     }

@@ -1,7 +1,7 @@
 // How a project stands: backups, alerts and the tree of branches on its overview; usage with its chart, a budget and CSV; monitoring; who is
 // told of alerts. The palette reaches each.
 export default async function ({ base, token, open, check, until, shots }) {
-  const page = await open({ expected: [409, 412, 422] })
+  const page = await open({ expected: [403, 409, 412, 422, 424] })
   const shot = (name) => shots && page.screenshot({ path: `${shots}/${name}.png`, fullPage: true })
   await page.goto('/projects/shop')
   const card = page.getByRole('main').locator('section, div').filter({ has: page.getByRole('link', { name: 'production', exact: true }) })
@@ -15,6 +15,9 @@ export default async function ({ base, token, open, check, until, shots }) {
     await page.keyboard.press('Enter')
     await page.waitForURL(path)
   }
+  // What was used is counted twice a minute; the page asks as seldom.
+  const api = async (path) => (await fetch(`${base}/api/v1${path}`, { headers: { Authorization: `Bearer ${token}` } })).json()
+  await until('something was used', async () => (await api('/projects/shop/usage?by=day')).rows.length > 0)
   await reach('shop usage cost', /shop\/usage$/)
   await page.getByTestId('period').getByText('no prices are set').waitFor()
   await page.getByRole('combobox', { name: 'Which metric' }).click()
@@ -55,6 +58,45 @@ export default async function ({ base, token, open, check, until, shots }) {
   await page.getByRole('button', { name: 'Remove the channel on-call' }).click()
   await page.getByRole('dialog').getByRole('button', { name: 'Remove', exact: true }).click()
   await row.waitFor({ state: 'detached' })
+
+  // From when on it is an alert: only what was written is changed.
+  const before = await api('/alert-settings')
+  const thresholds = page.getByRole('dialog', { name: 'Change the thresholds' })
+  const write = async (value) => {
+    await page.getByRole('button', { name: 'Change the thresholds' }).click()
+    await thresholds.getByLabel('A wait for a lock').fill(value)
+    await thresholds.getByRole('button', { name: 'Save' }).click()
+  }
+  await write('90')
+  await thresholds.waitFor({ state: 'detached' })
+  await page.getByText('1 min 30 s', { exact: true }).waitFor()
+  const after = await api('/alert-settings')
+  check(after.lock_wait_seconds === 90 && JSON.stringify({ ...after, lock_wait_seconds: before.lock_wait_seconds }) === JSON.stringify(before), `the thresholds are ${JSON.stringify(after)}`)
+  await write('0')
+  await thresholds.getByRole('alert').getByText('out of bounds').waitFor()
+  await thresholds.getByLabel('A wait for a lock').fill(String(before.lock_wait_seconds))
+  await thresholds.getByRole('button', { name: 'Save' }).click()
+  await thresholds.waitFor({ state: 'detached' })
+
+  // A price list: every project then says what it costs.
+  await page.goto('/usage')
+  await page.getByText('No prices', { exact: true }).waitFor()
+  const prices = page.getByRole('dialog', { name: 'Change the prices' })
+  await page.getByRole('button', { name: 'Change the prices' }).click()
+  await prices.getByLabel('Awake', { exact: true }).fill('0,16')
+  await prices.getByRole('button', { name: 'Save' }).click()
+  await prices.getByRole('alert').getByText('prices need a currency').waitFor()
+  await prices.getByLabel('Currency').fill('eur')
+  await prices.getByRole('button', { name: 'Save' }).click()
+  await prices.waitFor({ state: 'detached' })
+  await page.getByRole('table', { name: 'Prices' }).getByText('0.16 EUR').waitFor()
+  await page.getByTestId('period').getByText(/^[\d.]+ EUR$/).first().waitFor()
+  shots && (await page.screenshot({ path: `${shots}/prices.png`, fullPage: true }))
+  await page.getByRole('button', { name: 'Change the prices' }).click()
+  await prices.getByLabel('Awake', { exact: true }).fill('')
+  await prices.getByRole('button', { name: 'Save' }).click()
+  await page.getByText('No prices', { exact: true }).waitFor()
+
   const left = await fetch(`${base}/api/v1/alert-channels`, { headers: { Authorization: `Bearer ${token}` } })
   check((await left.json()).items.length === 0, 'the channel is still there')
 }
