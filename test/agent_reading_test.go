@@ -83,7 +83,7 @@ func TestAnAgentReadsProductionWhereThatIsAllowed(t *testing.T) {
 		t.Errorf("a table that came later: %s", text)
 	}
 	endOfReading(t, s, production, read)
-	if trail := s.must(t, "audit", "--json"); !strings.Contains(trail, "project.agents") {
+	if trail := s.must(t, "audit", "--json", "--what", "project.agents", "--on", project); !strings.Contains(trail, "project.agents") {
 		t.Error("the setting is not in the audit trail")
 	}
 }

@@ -161,7 +161,7 @@ func TestAnAgentDoesNotReachProduction(t *testing.T) {
 			t.Fatalf("production has %s rows", got)
 		}
 	}
-	if entries := s.must(t, "audit", "--json"); !strings.Contains(entries, "agent.refused") {
+	if entries := s.must(t, "audit", "--json", "--what", "agent.refused", "--who", "agent of "+production.Project); !strings.Contains(entries, "agent.refused") {
 		t.Error("no refusal stands in the audit trail")
 	}
 }
