@@ -96,6 +96,22 @@ func (p *Platform) endAgentReading(ctx context.Context, project holdfast.Project
 	return nil
 }
 
+// forgetAgentReading drops what was set for the agents of a project that is gone.
+func forgetAgentReading(tx *store.Tx, project holdfast.ProjectID, branches []store.Branch) error {
+	if err := tx.DeleteSetting(agentSettingsKey(project)); err != nil {
+		return err
+	}
+	for _, b := range branches {
+		if b.ProjectID != project {
+			continue
+		}
+		if err := tx.DeleteSetting(agentRoleKey(b.ID)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // removeAgentRole removes the role that agents read production as from a branch that is awake and may have it, unless its project allows it. What fails
 // is in the log and tried again with the next wake.
 func (p *Platform) removeAgentRole(ctx context.Context, id holdfast.BranchID) {

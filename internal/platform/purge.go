@@ -160,6 +160,9 @@ func (p *Platform) purgeProject(ctx context.Context, project store.Project, bran
 		default:
 			err = tx.EraseProject(project.ID)
 		}
+		if err == nil {
+			err = forgetAgentReading(tx, project.ID, branches)
+		}
 		if err != nil {
 			return err
 		}

@@ -54,6 +54,7 @@ func TestARemovedProjectComesBackWholeAfterSixDaysAndIsPurgedAfterSeven(t *testi
 		t.Fatal(err)
 	}
 	dir := filepath.Join(h.root, string(b.ID))
+	must(t, p.SetAgentSettings(t.Context(), admin, "shop", AgentSettings{ReadProduction: true}))
 	job, err := p.DeleteProject(t.Context(), admin, "shop", Removal{})
 	done(t, p, job, err)
 
@@ -110,6 +111,9 @@ func TestARemovedProjectComesBackWholeAfterSixDaysAndIsPurgedAfterSeven(t *testi
 		}
 		return p.store.View(t.Context(), func(tx *store.Tx) error { _, err := tx.Project(b.ProjectID); return err }) != nil
 	})
+	if s, err := p.readAgentSettings(t.Context(), b.ProjectID); err != nil || s.ReadProduction {
+		t.Errorf("what its agents might do is kept: %+v, %v", s, err)
+	}
 	for _, left := range []string{dir, filepath.Join(h.spool, string(b.ID))} {
 		if _, err := os.Stat(left); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("left behind: %s", left)
