@@ -42,6 +42,11 @@ func (s *Server) authenticate(ctx huma.Context, next func(huma.Context)) {
 	r, w := humago.Unwrap(ctx)
 	ctx = huma.WithValue(ctx, requestKey{}, r)
 	if isPublic, _ := ctx.Operation().Metadata[public].(bool); isPublic {
+		// A page of another site can make an old browser send a body without a type, but none that is JSON: it could sign somebody in as another one.
+		if r.Method != http.MethodGet && r.Header.Get("Content-Type") == "" {
+			writeProblem(w, newProblem(http.StatusUnsupportedMediaType, holdfast.Invalid, "the request does not say what its body is", "send JSON with the header Content-Type: application/json"))
+			return
+		}
 		next(huma.WithValue(ctx, principalKey{}, holdfast.Principal{Source: s.source(r)}))
 		return
 	}

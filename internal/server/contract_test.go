@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -183,13 +184,16 @@ func TestRefusalsBeforeAHandlerAreProblems(t *testing.T) {
 		{"a missing field", "POST", api.SetupPath, `{"secret":"s"}`, nil, 422, "invalid", "name"},
 		{"a body that is no JSON", "POST", api.SetupPath, `{"secret":"hunter2`, nil, 400, "invalid", "unexpected end"},
 		{"another media type", "POST", api.SetupPath, `secret=s`, map[string]string{"Content-Type": "application/x-www-form-urlencoded"}, 415, "invalid", ""},
+		{"a body of no type", "POST", api.SetupPath, `{"secret":"s","name":"a"}`, map[string]string{"Content-Type": ""}, 415, "invalid", "what its body is"},
 		{"no body", "POST", api.SetupPath, ``, nil, 400, "invalid", "body is required"},
 		{"a body that is too long", "POST", api.SetupPath, long, nil, 413, "invalid", ""},
 		{"a page of another site", "POST", api.SetupPath, `{}`, map[string]string{"Sec-Fetch-Site": "cross-site"}, 403, "not_allowed", "another site"},
 		{"a page of another origin", "POST", api.SetupPath, `{}`, map[string]string{"Origin": "http://evil.example"}, 403, "not_allowed", "another site"},
 		{"a name bound to our address", "GET", "/healthz", "", map[string]string{"Host": "evil.example"}, 421, "invalid", "evil.example"},
 	} {
-		res := do(s, c.method, c.path, c.body, c.header)
+		header := map[string]string{"Content-Type": "application/json"}
+		maps.Copy(header, c.header)
+		res := do(s, c.method, c.path, c.body, header)
 		p := problem(t, res)
 		if res.Code != c.status || p.Status != c.status || p.Code != c.code || p.Type != "urn:holdfast:problem:"+c.code || p.Title == "" || !strings.Contains(p.Detail, c.says) {
 			t.Errorf("%s: got %d %+v", c.name, res.Code, p)
