@@ -123,7 +123,7 @@ func (c *cli) locationTestCommand() *cobra.Command {
 					return err
 				}
 				if !result.OK {
-					return &holdfast.Error{Kind: holdfast.Precondition, Message: "the location " + l.Name + " cannot be used"}
+					return &holdfast.Error{Kind: holdfast.Precondition, Message: "the location " + l.Name + " cannot be used", Hint: result.Hint}
 				}
 				return nil
 			})

@@ -58,6 +58,7 @@ type Location struct {
 type LocationTest struct {
 	Steps []string `json:"steps" nullable:"false"`
 	OK    bool     `json:"ok"`
+	Hint  string   `json:"hint,omitempty" doc:"What to do about what failed."`
 }
 
 // Checkpoints lists a branch's checkpoints.

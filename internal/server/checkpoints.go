@@ -84,7 +84,7 @@ func (s *Server) locationRoutes() {
 		func(ctx context.Context, who holdfast.Principal, in *locationInput) (api.LocationTest, error) {
 			steps, err := p.TestLocation(ctx, who, in.Project, askedLocation(in.Body))
 			if err != nil && len(steps) > 0 {
-				return api.LocationTest{Steps: steps}, nil // what failed stands in the steps
+				return api.LocationTest{Steps: steps, Hint: holdfast.HintOf(err)}, nil // what failed stands in the steps
 			}
 			return api.LocationTest{Steps: steps, OK: err == nil}, err
 		})

@@ -3540,6 +3540,8 @@ export interface components {
             secret?: string;
         };
         LocationTest: {
+            /** @description What to do about what failed. */
+            hint?: string;
             ok: boolean;
             steps: string[];
         };

@@ -155,6 +155,7 @@ export function LocationDialog({ project, onClose, again }: Props) {
               <li key={step}>{step}</li>
             ))}
           </ol>
+          {test.data.hint && <p className="mt-1 text-xs">{test.data.hint}</p>}
         </div>
       )}
     </FormDialog>
