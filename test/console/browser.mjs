@@ -36,7 +36,7 @@ async function open({ token = known.token, phone = false, dark = false, expected
     const status = /status of (\d+)/.exec(message.text())
     if (status && expected.includes(Number(status[1]))) return
     if (expected.includes('offline') && /ERR_INTERNET_DISCONNECTED|ERR_CONNECTION_REFUSED/.test(message.text())) return
-    complaints.push(`console: ${message.text()}`)
+    complaints.push(`console: ${message.text()} ${message.location().url}`)
   })
   page.on('request', (request) => {
     const url = new URL(request.url())

@@ -58,7 +58,7 @@ export default async function ({ base, token, open, check }) {
     ...(backup && { [`/admin/backups/${backup.id}`]: backup.name }),
     '/server': 'Known as',
   }
-  const page = await open()
+  const page = await open({ expected: [404] }) // a backup that was never proved has no report
   const client = await page.context().newCDPSession(page)
   await client.send('Accessibility.enable')
   await client.send('DOM.enable')
