@@ -3,6 +3,7 @@ import { useState } from 'react'
 import { toast } from 'sonner'
 import { account as api, type CodeSetup } from '@/api/people'
 import { Button } from '@/ui/button'
+import { CodeField } from '@/ui/code-field'
 import { CopyButton } from '@/ui/copy'
 import { Dialog } from '@/ui/dialog'
 import { Field, Input } from '@/ui/field'
@@ -117,20 +118,7 @@ function Scan({ setup, onClose, onConfirmed }: ScanProps) {
           </CopyButton>
         </div>
         <div className="w-full">
-          <Field label="Code">
-            {(ids) => (
-              <Input
-                {...ids}
-                autoFocus
-                inputMode="numeric"
-                autoComplete="one-time-code"
-                maxLength={10}
-                value={code}
-                onChange={(e) => setCode(e.target.value)}
-                className="font-mono"
-              />
-            )}
-          </Field>
+          <CodeField value={code} onChange={setCode} />
         </div>
         {confirm.error && <ErrorNotice error={confirm.error} className="w-full" />}
       </form>

@@ -6,6 +6,7 @@ import { asProblem, Problem } from '@/api/problem'
 import { session, takeRefusal } from '@/api/session'
 import { safeReturnPath } from '@/app/return-path'
 import { Button } from '@/ui/button'
+import { CodeField } from '@/ui/code-field'
 import { Field, Input } from '@/ui/field'
 import { ErrorNotice } from '@/ui/pieces'
 import { Entrance } from './entrance'
@@ -97,20 +98,7 @@ function CodeForm({ onEntered }: { onEntered: () => Promise<void> }) {
         if (code.trim().length >= 6) give.mutate()
       }}
     >
-      <Field label="Code" hint="Of your authenticator; a recovery code does as well.">
-        {(ids) => (
-          <Input
-            {...ids}
-            autoFocus
-            inputMode="numeric"
-            autoComplete="one-time-code"
-            maxLength={40}
-            value={code}
-            onChange={(e) => setCode(e.target.value)}
-            className="h-10 font-mono"
-          />
-        )}
-      </Field>
+      <CodeField value={code} onChange={setCode} recovery />
       {give.error && <ErrorNotice error={give.error} />}
       <Button type="submit" variant="primary" size="lg" busy={give.isPending} disabled={code.trim().length < 6}>
         Sign in
@@ -170,22 +158,7 @@ function PasswordForm({ onEntered }: { onEntered: () => Promise<void> }) {
           />
         )}
       </Field>
-      {wantsCode && (
-        <Field label="Code" hint="Of your authenticator; a recovery code does as well.">
-          {(ids) => (
-            <Input
-              {...ids}
-              autoFocus
-              inputMode="numeric"
-              autoComplete="one-time-code"
-              maxLength={40}
-              value={code}
-              onChange={(e) => setCode(e.target.value)}
-              className="h-10 font-mono"
-            />
-          )}
-        </Field>
-      )}
+      {wantsCode && <CodeField value={code} onChange={setCode} recovery />}
       {signIn.error && !asked && <ErrorNotice error={signIn.error} />}
       <Button
         type="submit"
