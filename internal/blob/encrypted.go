@@ -61,7 +61,7 @@ func (e *Encrypted) Put(ctx context.Context, name string, r io.Reader, opts PutO
 		return Info{}, err
 	}
 	info := src.info(name)
-	info.Stored = put.Stored
+	info.Stored, info.Looked = put.Stored, put.Looked
 	return info, nil
 }
 

@@ -60,6 +60,7 @@ type Info struct {
 	Stored int64     // bytes that it takes at the location; -1 in Put's answer where the location does not say
 	SHA256 string    // of the bytes that Put was given, in hex; empty from Stat and List
 	Time   time.Time // when it was put, by the location's clock; zero in Put's answer
+	Looked bool      // in Put's answer to IfAbsent: the location cannot refuse, so it was only looked before, and another Put at the same moment may have won as well
 }
 
 // maxName is the longest name: S3 allows 1024 bytes for the key, of which the location's prefix takes some.

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -143,7 +144,7 @@ func (p *probe) race(ctx context.Context) (string, error) {
 	meeting := make(chan struct{}, 2)
 	open, opened := make(chan struct{}), sync.Once{}
 	openNow := func() { opened.Do(func() { close(open) }) }
-	errs := make([]error, 2)
+	errs, looked := make([]error, 2), make([]bool, 2)
 	for i := range errs {
 		both.Go(func() {
 			defer openNow() // one that ends without reading must not leave the other waiting
@@ -157,7 +158,8 @@ func (p *probe) race(ctx context.Context) (string, error) {
 				case <-ctx.Done():
 				}
 			}}
-			_, errs[i] = p.location.Put(ctx, p.folder+"/race", source, PutOptions{IfAbsent: true})
+			info, err := p.location.Put(ctx, p.folder+"/race", source, PutOptions{IfAbsent: true})
+			errs[i], looked[i] = err, info.Looked
 		})
 	}
 	both.Wait()
@@ -170,8 +172,9 @@ func (p *probe) race(ctx context.Context) (string, error) {
 			return "", err
 		}
 	}
-	p.report.Conditional = won == 1
-	if won > 1 {
+	// One that only looked may have won alone by its luck.
+	p.report.Conditional = won == 1 && !slices.Contains(looked, true)
+	if !p.report.Conditional && won > 0 {
 		return "this location cannot decide between two at the same moment: let only one Holdfast write to it", nil
 	}
 	return "", nil

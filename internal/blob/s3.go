@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -63,7 +64,8 @@ type S3 struct {
 	client  *minio.Core
 	idle    *http.Transport
 	options S3Options
-	prefix  string // empty or ending in a slash
+	prefix  string      // empty or ending in a slash
+	looks   atomic.Bool // the server was found not to know conditional writes
 }
 
 var _ Location = (*S3)(nil)

@@ -47,7 +47,7 @@ func (s *S3) Put(ctx context.Context, name string, r io.Reader, opts PutOptions)
 		return Info{}, err
 	}
 	info := src.info(name)
-	info.Stored = info.Size
+	info.Stored, info.Looked = info.Size, opts.IfAbsent && s.looks.Load()
 	return info, nil
 }
 
@@ -149,6 +149,7 @@ func (s *S3) conditionally(ctx context.Context, name string, worth func(error) b
 		return err
 	})
 	if response := responseOf(err); response.StatusCode == http.StatusNotImplemented || response.Code == minio.NotImplemented {
+		s.looks.Store(true)
 		if _, statErr := s.Stat(ctx, name); holdfast.KindOf(statErr) != holdfast.NotFound {
 			if statErr == nil {
 				return exists(name, err)
