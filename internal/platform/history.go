@@ -27,6 +27,7 @@ type keeper struct {
 	want    chan bool // the newest wish; holds at most one
 	stop    context.CancelFunc
 	ended   chan struct{}
+	streams chan struct{} // closed when it was attached for the first time
 }
 
 // attachPatience bounds one attempt to begin streaming; the next one follows at once.
@@ -76,7 +77,7 @@ func (p *Platform) openHistory(ctx context.Context, b store.Branch) error {
 		return errors.Join(err, archive.Close())
 	}
 	life, stop := context.WithCancel(context.Background())
-	k := &keeper{archive: archive, want: make(chan bool, 1), stop: stop, ended: make(chan struct{})}
+	k := &keeper{archive: archive, want: make(chan bool, 1), stop: stop, ended: make(chan struct{}), streams: make(chan struct{})}
 	go p.follow(life, b.ID, k)
 	if p.histories.kept == nil {
 		p.histories.kept = map[holdfast.BranchID]*keeper{}
@@ -110,6 +111,7 @@ func (p *Platform) follow(life context.Context, id holdfast.BranchID, k *keeper)
 	defer close(k.ended)
 	p.settle(life, id, k)
 	attached, wished := false, false
+	first := sync.OnceFunc(func() { close(k.streams) })
 	for {
 		if wished == attached {
 			select {
@@ -123,6 +125,7 @@ func (p *Platform) follow(life context.Context, id holdfast.BranchID, k *keeper)
 		if wished {
 			err = p.attach(life, id, k, &wished)
 			if attached = err == nil; attached {
+				first()
 				p.baseIfNeeded(life, id, k)
 			}
 		} else {
@@ -372,6 +375,21 @@ func (p *Platform) beginBase(input baseBackupInput) (job store.Job, begun bool, 
 	return job, true, err
 }
 
+// awaitStream waits for a while until the WAL of a branch that woke a moment ago is streamed: without it a base backup is refused.
+func (p *Platform) awaitStream(ctx context.Context, id holdfast.BranchID) {
+	k := p.histories.keeper(id)
+	if k == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, attachPatience)
+	defer cancel()
+	select {
+	case <-k.streams:
+	case <-k.ended:
+	case <-ctx.Done():
+	}
+}
+
 // runBaseBackup goes on after an interruption with what is there already, so there is nothing to take back.
 func (p *Platform) runBaseBackup(ctx context.Context, r *run) (any, error) {
 	var input baseBackupInput
@@ -401,6 +419,7 @@ func (p *Platform) runBaseBackup(ctx context.Context, r *run) (any, error) {
 		return nil, err
 	}
 	r.Steps(1)
+	p.awaitStream(ctx, b.ID)
 	r.Step("reading and storing the pages")
 	base, err := archive.Backup(ctx, history.BackupRequest{Server: server, Fast: true, Progress: func(done, total int64) { r.Progress(done, total, "bytes") }})
 	if ctx.Err() != nil {

@@ -151,3 +151,23 @@ func TestSnapshotsAreKeptWhereTheVolumeSharesBlocks(t *testing.T) {
 		t.Errorf("the branch's own snapshots are gone: %+v, %v", v.Snapshots, err)
 	}
 }
+
+// A schedule can ask for a base backup in the moment in which the branch wakes. It was refused when that came before the first WAL.
+func TestABaseBackupThatComesBeforeTheFirstWALWaitsForIt(t *testing.T) {
+	p := newHome(t).open(t)
+	create(t, p, NewProject{Name: "shop"})
+	b := branchNamed(t, p, "shop/production")
+	if _, err := p.Sleep(t.Context(), admin, b.Ref(), true); err != nil {
+		t.Fatal(err)
+	}
+	must(t, p.closeHistory(b.ID))
+	if _, err := p.Wake(t.Context(), admin, b.Ref()); err != nil {
+		t.Fatal(err)
+	}
+	must(t, p.openHistory(t.Context(), b))
+	job, _, err := p.beginBase(baseBackupInput{BranchID: b.ID})
+	must(t, err)
+	if _, err := p.jobs.wait(t.Context(), job.ID); err != nil {
+		t.Error(err)
+	}
+}
