@@ -88,7 +88,8 @@ function DropButton({ what, onDrop }: { what: string; onDrop: () => void }) {
   )
 }
 
-const code = 'font-mono text-xs break-all'
+// Wide enough for a type's name on a phone, where the table scrolls; what is longer than that breaks.
+const code = 'min-w-44 font-mono text-xs [overflow-wrap:anywhere]'
 
 function Columns({ table, may, onChange }: PartProps) {
   const changes = may && isTable(table)

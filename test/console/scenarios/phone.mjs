@@ -34,6 +34,10 @@ export default async function ({ open, check, shots }) {
           .slice(0, 5),
       )
       check(over <= 0, `${path} is ${over} pixels too wide:\n${wide.join('\n')}`)
+      if (name === 'structure') {
+        const type = await page.getByRole('cell', { name: 'integer', exact: true }).first().boundingBox()
+        check(type.width > 120, `a type has ${type.width} pixels`)
+      }
       const image = await page.screenshot({ path: shots && `${shots}/phone-${name}-${dark ? 'dark' : 'light'}.png` })
       check(image.length > 8000, `${path} looks empty`)
     }
