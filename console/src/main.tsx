@@ -24,7 +24,7 @@ window.addEventListener('vite:preloadError', (event) => {
 })
 
 const client = newQueryClient()
-const router = newRouter()
+const router = newRouter(client)
 const root = document.getElementById('root')
 if (!root) throw new Error('the page has no root')
 

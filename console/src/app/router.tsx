@@ -1,17 +1,23 @@
+import type { QueryClient } from '@tanstack/react-query'
 import {
-  createRootRoute,
+  createRootRouteWithContext,
   createRoute,
   createRouter,
   lazyRouteComponent,
   Outlet,
   redirect,
 } from '@tanstack/react-router'
+import { askAhead, askTablesAhead } from '@/api/catalogue'
 import { session } from '@/api/session'
 import { FailedScreen, MissingScreen } from '@/screens/missing'
 import { safeReturnPath } from './return-path'
 import { Shell } from './shell'
 
-const root = createRootRoute({ component: Outlet, notFoundComponent: MissingScreen, errorComponent: FailedScreen })
+const root = createRootRouteWithContext<{ client: QueryClient }>()({
+  component: Outlet,
+  notFoundComponent: MissingScreen,
+  errorComponent: FailedScreen,
+})
 
 const setup = createRoute({
   getParentRoute: () => root,
@@ -77,6 +83,10 @@ const project = createRoute({
 const branch = createRoute({
   getParentRoute: () => inside,
   path: '/projects/$project/branches/$branch',
+  // Nobody waits for it: it is asked for while the screen is still being loaded. A pointer above a link asks for nothing.
+  loader: ({ context, params, cause }) => {
+    if (cause === 'enter') void askAhead(context.client, params.project)
+  },
   component: lazyRouteComponent(() => import('@/screens/branch'), 'BranchScreen'),
 })
 
@@ -176,6 +186,9 @@ const data = createRoute({
   getParentRoute: () => branch,
   path: '/data',
   validateSearch: ofTable,
+  loader: ({ context, params, cause }) => {
+    if (cause === 'enter') void askTablesAhead(context.client, params.project, params.branch)
+  },
   component: lazyRouteComponent(() => import('@/screens/data'), 'BranchData'),
 })
 
@@ -314,8 +327,8 @@ const tree = root.addChildren([
   ]),
 ])
 
-export function newRouter() {
-  return createRouter({ routeTree: tree, defaultPreload: 'intent', scrollRestoration: false })
+export function newRouter(client: QueryClient) {
+  return createRouter({ routeTree: tree, context: { client }, defaultPreload: 'intent', scrollRestoration: false })
 }
 
 declare module '@tanstack/react-router' {

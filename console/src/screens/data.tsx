@@ -3,13 +3,13 @@ import { getRouteApi, Link } from '@tanstack/react-router'
 import { Lock, Pencil, Plus, Table2, Trash2 } from 'lucide-react'
 import { type ReactNode, useCallback, useEffect, useMemo, useState } from 'react'
 import { toast } from 'sonner'
+import { catalogueQuery } from '@/api/catalogue'
 import { data, type SavedRows } from '@/api/data'
 import { ask, type Row, rowsOf } from '@/api/sql'
 import type { Branch } from '@/api/types'
 import { count } from '@/lib/format'
 import { mayChange, useRights } from '@/lib/rights'
 import {
-  catalogueSQL,
   editsOf,
   exportSQL,
   hiddenColumns,
@@ -18,7 +18,6 @@ import {
   pageSQL,
   placeColumns,
   qualified,
-  readTable,
   type Table,
   type Value,
 } from '@/lib/table-sql'
@@ -45,14 +44,7 @@ export const nameOf = (t: Pick<Table, 'schema' | 'name'>) => (t.schema === 'publ
 
 /** The tables of a branch as its catalogue tells them. */
 export function useTables(branch: Branch) {
-  return useQuery({
-    queryKey: ['tables', branch.id],
-    staleTime: 60_000,
-    queryFn: async ({ signal }) => {
-      const [result] = await ask(whereOf(branch), { sql: catalogueSQL, max_rows: 10_000 }, signal)
-      return rowsOf(result).map(readTable)
-    },
-  })
+  return useQuery(catalogueQuery(branch))
 }
 
 /** The rows of a branch's tables. */
