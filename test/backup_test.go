@@ -131,7 +131,7 @@ func TestRowsAreSyncedBothWaysAndTheSyncIsUndone(t *testing.T) {
 	execute(t, dev, tables)
 	execute(t, prod, tables+`; INSERT INTO customers SELECT n, 'person' || n || '@example.com' FROM generate_series(1, 20) n; INSERT INTO orders (customer) SELECT n FROM generate_series(1, 20) n`)
 	s.must(t, "mask", "set", development.Project, "public.customers.email=fake_email")
-	if got := s.must(t, "sync", development.String(), production.String(), "--masked", "--yes"); !strings.Contains(got, "sync undo") {
+	if got := s.must(t, "sync", production.String(), development.String(), "--masked", "--yes"); !strings.Contains(got, "sync undo") {
 		t.Errorf("it says %s", got)
 	}
 	if n := value[int](t, dev, `SELECT count(*)::int FROM customers JOIN orders ON customer = customers.id WHERE email LIKE '%@example.invalid'`); n != 20 {
@@ -139,17 +139,17 @@ func TestRowsAreSyncedBothWaysAndTheSyncIsUndone(t *testing.T) {
 	}
 	execute(t, dev, `INSERT INTO orders (customer) VALUES (1)`) // behind what came: the sequence was set
 	// Production is not changed by a slip: nobody is asked, another name is typed, a dry run.
-	if o := s.holdfast(t, "sync", production.String(), development.String(), "--tables", "orders"); o.code != 5 || !strings.Contains(o.err, "--yes") {
+	if o := s.holdfast(t, "sync", development.String(), production.String(), "--tables", "orders"); o.code != 5 || !strings.Contains(o.err, "--yes") {
 		t.Errorf("without a word of consent: %d, %s", o.code, o.err)
 	}
 	if _, err := s.SyncRows(t.Context(), production, api.SyncRows{Source: development.String(), Mode: "replace", Confirm: development.String()}); err == nil {
 		t.Error("the wrong name was typed and it began")
 	}
-	s.must(t, "sync", production.String(), development.String(), "--tables", "orders", "--mode", "upsert", "--dry-run")
+	s.must(t, "sync", development.String(), production.String(), "--tables", "orders", "--mode", "upsert", "--dry-run")
 	if n := value[int](t, prod, `SELECT count(*)::int FROM orders`); n != 20 {
 		t.Errorf("production has %d orders", n)
 	}
-	s.must(t, "sync", production.String(), development.String(), "--tables", "orders", "--mode", "upsert", "--yes")
+	s.must(t, "sync", development.String(), production.String(), "--tables", "orders", "--mode", "upsert", "--yes")
 	if n := value[int](t, prod, `SELECT count(*)::int FROM orders`); n != 21 {
 		t.Errorf("after the sync production has %d orders", n)
 	}
