@@ -52,9 +52,11 @@ type query struct {
 	who     string
 	asAgent bool
 	cancel  context.CancelCauseFunc
+	ended   chan struct{}
 
-	mu  sync.Mutex
-	pid uint32 // of its backend; 0: not connected yet
+	mu      sync.Mutex
+	pid     uint32 // of its backend; 0: not connected yet
+	signals int    // how often the backend was told to cancel
 }
 
 func (q *queries) running(id holdfast.BranchID) bool {
@@ -80,6 +82,7 @@ func (q *queries) begin(id string, one *query) error {
 	if q.byID == nil {
 		q.byID = map[string]*query{}
 	}
+	one.ended = make(chan struct{})
 	q.byID[id] = one
 	return nil
 }
@@ -87,6 +90,9 @@ func (q *queries) begin(id string, one *query) error {
 func (q *queries) end(id string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if one := q.byID[id]; one != nil {
+		close(one.ended)
+	}
 	delete(q.byID, id)
 }
 
@@ -219,6 +225,28 @@ func (p *Platform) CancelQuery(ctx context.Context, who holdfast.Principal, ref 
 		running.cancel(&holdfast.Error{Kind: holdfast.Canceled, Message: "canceled"})
 		return nil
 	}
-	p.signalBackend(ctx, b, "pg_cancel_backend", pid)
-	return nil
+	// A backend that has not got the statement yet forgets what it is told, so it is told again until the query has ended.
+	ctx, stop := context.WithTimeout(ctx, cancelPatience)
+	defer stop()
+	tick := time.NewTicker(cancelEvery)
+	defer tick.Stop()
+	for {
+		p.signalBackend(ctx, b, "pg_cancel_backend", pid)
+		running.mu.Lock()
+		running.signals++
+		running.mu.Unlock()
+		select {
+		case <-running.ended:
+			return nil
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
 }
+
+// cancelPatience is for a query that was told to end and still sends what it has; it is told every cancelEvery.
+const (
+	cancelPatience = 10 * time.Second
+	cancelEvery    = 200 * time.Millisecond
+)

@@ -3,6 +3,7 @@ package platform
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -117,6 +118,30 @@ func TestARunningQueryIsEndedWhenAskedAndWhenNobodyWaits(t *testing.T) {
 	}
 	if code := <-ended; code != "57014" {
 		t.Errorf("the canceled query ended with %s", code)
+	}
+
+	// One that is canceled before its statement reached the server ends as well.
+	early := func(id string) error {
+		go func() { _ = p.CancelQuery(t.Context(), admin, development, id) }()
+		eventually(t, "the idle backend was told", func() bool {
+			p.queries.mu.Lock()
+			running := p.queries.byID[id]
+			p.queries.mu.Unlock()
+			running.mu.Lock()
+			defer running.mu.Unlock()
+			return running.signals > 0
+		})
+		return nil
+	}
+	var failed string
+	err = p.RunQuery(t.Context(), admin, development, Query{SQL: "SELECT pg_sleep(600)", MaxBytes: 1, Timeout: time.Minute}, early, func(e QueryEvent) error {
+		if e.Failed != nil {
+			failed = e.Failed.Code + " " + e.Failed.Message
+		}
+		return nil
+	})
+	if err != nil || !strings.HasPrefix(failed, "57014 ") || !strings.Contains(failed, "user request") {
+		t.Errorf("canceled before it began: %s, %v", failed, err)
 	}
 
 	ctx, leave := context.WithCancel(t.Context())

@@ -63,7 +63,12 @@ export function useRunner(branch: Branch) {
     const one = running.current
     if (!one) return
     if (doing === 'look') one.stop.abort()
-    else cancelSQL(one.where, one.id).catch((thrown) => setProblem(asProblem(thrown)))
+    else
+      cancelSQL(one.where, one.id).catch((thrown) => {
+        // The query may not have reached the server yet, or have ended just now.
+        if (asProblem(thrown).code !== 'not_found') setProblem(asProblem(thrown))
+        else if (running.current === one) window.setTimeout(cancel, 200)
+      })
   }
 
   return { outcome, problem, doing, run, cancel }

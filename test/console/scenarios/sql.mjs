@@ -72,7 +72,7 @@ export default async function ({ open, check, until }) {
   await write('SELECT pg_sleep(100)')
   await run.click()
   await page.getByRole('button', { name: 'Cancel', exact: true }).click()
-  await page.getByRole('alert').getByText('canceling statement').waitFor()
+  await page.getByRole('alert').getByText(/cancel(ing statement|ed)/).first().waitFor()
 
   // Names are completed from the schema; a query is kept on the server.
   await page.reload()
