@@ -3,6 +3,7 @@ package test
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -328,6 +329,12 @@ func TestRunbookOfAFullDisk(t *testing.T) {
 	mount(t, disk, 0, "mode=0755,size=450m")
 	s := newServer(t, disk, nil)
 	s.start(t)
+	t.Cleanup(func() {
+		if t.Failed() {
+			used, err := exec.Command("du", "-xk", "-a", "--threshold=4M", disk).CombinedOutput()
+			t.Logf("what takes the space: %v\n%s", err, used)
+		}
+	})
 	_, production := s.project(t, api.NewProject{Name: "shop"})
 	execute(t, s.connect(t, production), "CREATE TABLE orders AS SELECT n AS id, repeat(md5(n::text), 30) AS note FROM generate_series(1, 10) n")
 	s.must(t, "branch", "create", "shop/try", "--from", production.String())

@@ -201,6 +201,9 @@ func (p *Platform) safetyBackup(ctx context.Context, r *run, b store.Branch, ope
 	now := p.now().UTC()
 	made := holdfast.Backup{ID: holdfast.BackupID(newID("bak")), Project: b.Project, Branch: b.Name, State: holdfast.BackupInProgress, StartedAt: now, By: r.job.Actor,
 		Reason: "before a " + operation, HeldUntilProof: production, Options: holdfast.BackupOptions{Format: holdfast.CustomFormat, Tables: tables}}
+	if err := p.settleBackupsOf(ctx, b.ProjectID, r.job.ID); err != nil {
+		return made, err
+	}
 	err := p.store.Update(ctx, func(tx *store.Tx) error {
 		all, err := tx.Backups(b.ProjectID)
 		if err != nil {
@@ -223,6 +226,22 @@ func (p *Platform) safetyBackup(ctx context.Context, r *run, b store.Branch, ope
 		return made, fmt.Errorf("nothing was changed, because the backup before it failed: %w", err)
 	}
 	return made, nil
+}
+
+// settleBackupsOf ends the backups that a job had begun when it was interrupted: it begins another now.
+func (p *Platform) settleBackupsOf(ctx context.Context, project holdfast.ProjectID, job holdfast.JobID) error {
+	var all []store.Backup
+	if err := p.store.View(ctx, func(tx *store.Tx) (err error) { all, err = tx.Backups(project); return err }); err != nil {
+		return err
+	}
+	for _, b := range all {
+		if b.JobID == job && b.State == holdfast.BackupInProgress {
+			if err := p.settleBackup(ctx, project, b.Backup, false); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func hasBackup(all []store.Backup, name string) bool {
