@@ -18,6 +18,7 @@ import (
 // writeDurable replaces a file whole: a crash leaves the old content or the new.
 func writeDurable(path string, content []byte) error {
 	if err := writeSynced(path+".tmp", content); err != nil {
+		_ = os.Remove(path + ".tmp") // half a file would keep a full disk full
 		return err
 	}
 	if err := os.Rename(path+".tmp", path); err != nil {

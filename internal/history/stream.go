@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
+	"golang.org/x/sys/unix"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/postgres"
@@ -402,6 +403,9 @@ func (r *receiving) takeData(data []byte) error {
 		if err != nil {
 			return fmt.Errorf("understand the server's WAL message: %w", err)
 		}
+		if err := r.archive.checkDisk(); err != nil {
+			return err
+		}
 		if err := r.session.spool.write(holdfast.LSN(m.WALStart), m.WALData); err != nil {
 			return err
 		}
@@ -460,8 +464,29 @@ func (a *Archive) arrived(st *stream, flushed holdfast.LSN) {
 	a.flushed = make(chan struct{})
 }
 
+// diskReserve is what the history leaves free where its WAL arrives. When databases have filled the disk, what brings space back has to be noted
+// there, too: the removal of a branch, or the first bytes that somebody frees.
+const diskReserve = 8 << 20
+
+// checkDisk stops the stream while the disk is all but full.
+func (a *Archive) checkDisk() error {
+	var stat unix.Statfs_t
+	if err := unix.Statfs(a.config.Dir, &stat); err != nil {
+		return fmt.Errorf("look at the disk of the spool: %w", err)
+	}
+	if int64(stat.Bavail)*stat.Bsize >= diskReserve {
+		return nil
+	}
+	message := fmt.Sprintf("the disk has less than %d MB left; the server keeps further WAL itself, as much as it may", diskReserve>>20)
+	a.alerts.raise(SpoolFull, message)
+	return &holdfast.Error{Kind: holdfast.Unavailable, Message: message}
+}
+
 // checkSpool stops the stream while too much waits on this machine.
 func (a *Archive) checkSpool() error {
+	if err := a.checkDisk(); err != nil {
+		return err
+	}
 	if n, _, _ := a.outbox.backlog(); int64(n)*postgres.DefaultSegmentSize < a.config.MaxSpool { // cannot be too much
 		a.alerts.clear(SpoolFull)
 		return nil
