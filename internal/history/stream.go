@@ -12,10 +12,10 @@ import (
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
-	"golang.org/x/sys/unix"
 
 	"github.com/holdfast/holdfast"
 	"github.com/holdfast/holdfast/internal/postgres"
+	"github.com/holdfast/holdfast/internal/volume"
 )
 
 const (
@@ -470,12 +470,9 @@ const diskReserve = 8 << 20
 
 // checkDisk stops the stream while the disk is all but full.
 func (a *Archive) checkDisk() error {
-	var stat unix.Statfs_t
-	if err := unix.Statfs(a.config.Dir, &stat); err != nil {
-		return fmt.Errorf("look at the disk of the spool: %w", err)
-	}
-	if int64(stat.Bavail)*stat.Bsize >= diskReserve {
-		return nil
+	space, err := volume.SpaceOf(a.config.Dir)
+	if err != nil || space.Free >= diskReserve {
+		return err
 	}
 	message := fmt.Sprintf("the disk has less than %d MB left; the server keeps further WAL itself, as much as it may", diskReserve>>20)
 	a.alerts.raise(SpoolFull, message)

@@ -75,7 +75,7 @@ func (i Image) make(ctx context.Context) error {
 	if err := os.MkdirAll(folder, parentMode()); err != nil {
 		return failed("make the folder "+folder, err)
 	}
-	space, err := spaceOf(folder)
+	space, err := SpaceOf(folder)
 	if err != nil {
 		return err
 	}
@@ -177,7 +177,7 @@ func (i Image) checkGrowth(file *os.File, size int64) error {
 	if size < stat.Size {
 		return &holdfast.Error{Kind: holdfast.Invalid, Message: fmt.Sprintf("the volume has %d MiB already; XFS cannot become smaller", stat.Size>>20)}
 	}
-	disk, err := spaceOf(i.File)
+	disk, err := SpaceOf(i.File)
 	if err != nil {
 		return err
 	}

@@ -306,7 +306,7 @@ func (p Place) checkRoom(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	disk, err := spaceOf(filepath.Dir(p.Folder))
+	disk, err := SpaceOf(filepath.Dir(p.Folder))
 	if err != nil {
 		return err
 	}
@@ -408,7 +408,7 @@ func (p Place) Look() (Status, error) {
 	}
 	if n.State != ready && n.State != moved && n.State != leaving {
 		var s Status
-		s.Disk, err = spaceOf(filepath.Dir(p.Note))
+		s.Disk, err = SpaceOf(filepath.Dir(p.Note))
 		return s, err
 	}
 	s := Status{File: n.File}
@@ -420,7 +420,7 @@ func (p Place) Look() (Status, error) {
 		return s, p.explain(failed("look at the image "+n.File, err))
 	}
 	s.Size, s.Allocated = stat.Size, stat.Blocks*512
-	s.Disk, err = spaceOf(n.File)
+	s.Disk, err = SpaceOf(n.File)
 	return s, err
 }
 

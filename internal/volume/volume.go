@@ -113,11 +113,11 @@ type Space struct {
 
 // Space tells the room that is left. For a volume in an image file it is also bounded by the disk under the image.
 func (v *Volume) Space() (Space, error) {
-	space, err := spaceOf(v.root)
+	space, err := SpaceOf(v.root)
 	if err != nil || v.backing == "" {
 		return space, err
 	}
-	under, err := spaceOf(v.backing)
+	under, err := SpaceOf(v.backing)
 	if err != nil {
 		return Space{}, err
 	}
@@ -125,7 +125,8 @@ func (v *Volume) Space() (Space, error) {
 	return space, nil
 }
 
-func spaceOf(path string) (Space, error) {
+// SpaceOf measures the file system that holds path.
+func SpaceOf(path string) (Space, error) {
 	var stat unix.Statfs_t
 	if err := unix.Statfs(path, &stat); err != nil {
 		return Space{}, failed("measure the space of "+path, err)
